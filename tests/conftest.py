@@ -1,4 +1,4 @@
-"""What every test may rely on: a home folder of its own, the shared scans where they are at hand, a fitting Qt platform."""
+"""What every test may rely on: its own home folder, the shared scans if at hand, a fitting Qt platform."""
 
 from __future__ import annotations
 
