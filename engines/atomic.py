@@ -19,7 +19,7 @@ def whole_folder(target: Path, marker: str) -> Iterator[Path]:
     marker: the file that makes the folder valid; it appears last. A folder that holds it already is replaced as
     a whole, and its other files (a training state) are kept. Raises KnownError where nothing can be written.
     """
-    target = Path(os.path.abspath(target))
+    target = target.resolve()
     if target.exists() and not target.is_dir():
         raise BadInput(f"{target} is a file; a folder is needed there.", "Choose another output folder.")
     try:

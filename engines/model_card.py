@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
+TABLE_HEAD = "| figure | value | 95 % interval | subjects | data |\n|---|---|---|---|---|"
 
 
 def _plain(value: Any) -> Any:
@@ -116,7 +117,7 @@ class ModelCard(_Part):
             f"- {part.cohort}: {part.subjects} subjects, licence: {part.licence or 'not stated'}. {part.note}".rstrip()
             for part in self.training_data
         )
-        table = f"| figure | value | 95 % interval | subjects | data |\n|---|---|---|---|---|\n{metrics}" if metrics else ""
+        table = f"{TABLE_HEAD}\n{metrics}" if metrics else ""
         commands = "\n".join(dict.fromkeys(f"    {line}" for line in [self.command, *_commands(self)] if line))
         parts = [
             f"# {self.name} {self.version}",

@@ -67,7 +67,7 @@ def _copy(source: Path, fresh: Path) -> None:
             _unpack(source, archive, fresh)
     # RuntimeError: encrypted; NotImplementedError: unknown compression; EOFError, zlib.error: truncated.
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error, UnicodeError) as error:
-        raise BadModel(f"{source} is neither a model folder nor a readable ZIP file.", "Choose another file.") from error
+        raise BadModel(f"{source} is neither a model folder nor a readable ZIP file.", "Choose another.") from error
 
 
 def _unpack(source: Path, archive: zipfile.ZipFile, fresh: Path) -> None:

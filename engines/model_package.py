@@ -118,9 +118,7 @@ def verify(folder: Path) -> ModelCard:
     return card
 
 
-def find_models(
-    folders: Iterable[Path], on_bad: Callable[[Path, BadModel], None] | None = None
-) -> list[Model]:
+def find_models(folders: Iterable[Path], on_bad: Callable[[Path, BadModel], None] | None = None) -> list[Model]:
     """Every model lying directly in one of the folders, earlier folders first; tells `on_bad` of damaged ones."""
     found: list[Model] = []
     for parent in folders:
@@ -177,10 +175,11 @@ def _array(name: str, tensor: Any, half: bool) -> NDArray[Any]:
 def _tensors(folder: Path, name: str, sha256: str) -> Tensors:
     content = _checked_bytes(folder, name, sha256)
     try:
-        return parse_tensors(content)
+        tensors: Tensors = parse_tensors(content)
     # Whatever a hostile header provokes in the parser or in numpy's reshape, it is a bad model and nothing else.
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise BadModel(f"{name} in {folder} is not a valid tensor file.", "Add the model again.") from error
+    return tensors
 
 
 def _checked_bytes(folder: Path, name: str, sha256: str) -> bytes:
