@@ -1,0 +1,47 @@
+"""What the children run besides the readers: plain arguments in, plain results out, heavy imports inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import AnomalyResult, Report, Volume, silent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A result with what the views draw: the healthy percentile (0..100) of each voxel, 0 outside the region."""
+
+    result: AnomalyResult
+    percentiles: NDArray[np.float32]
+
+
+def detect(key: str, model: Path, volume: Volume, device: str = "auto", report: Report = silent) -> AnomalyResult:
+    """Run one engine on one volume."""
+    from engines import catalog
+
+    report(0, 1, "Loading the model")
+    return catalog.create(key, model, device).detect(volume, report)
+
+
+def detect_for_display(
+    key: str, model: Path, volume: Volume, device: str = "auto", report: Report = silent
+) -> Detection:
+    """Run one engine and turn its heatmap into healthy percentiles, here, so that the window need not."""
+    result = detect(key, model, volume, device, report)
+    return Detection(result, percentiles_of(result))
+
+
+def percentiles_of(result: AnomalyResult) -> NDArray[np.float32]:
+    """Healthy percentile of each voxel of a heatmap; 0 outside the scored region."""
+    percentiles = np.zeros(result.heatmap.shape, np.float32, order="F")
+    percentiles[result.region] = result.scale.percentile(result.heatmap[result.region])
+    return percentiles
+
+
+def warm_reading() -> None:
+    """Import the readers, so that the first study opens without that wait."""
+    import brainviewer.reading  # noqa: F401
