@@ -1,0 +1,152 @@
+"""Measuring a calibration: healthy volumes come in one by one, three scales go out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.calibration import FEWEST_STUDIES, Calibration, Floats, SliceScale
+from engines.errors import BadCohort
+from engines.result import PercentileScale
+
+# Percentiles a scale keeps: half steps in the middle, fine ones in the tail where thresholds live. 251 entries.
+TABLE = np.unique(
+    np.concatenate(
+        [[0.01, 0.1, 0.2], np.arange(0.5, 99, 0.5), np.arange(99, 99.9, 0.05), np.linspace(99.9, 100, 41)]
+    ).round(6)
+)
+# Points of one volume's distribution that are remembered: 2,000 even ones, 400 in the upper tail.
+REMEMBERED = np.unique(np.concatenate([np.linspace(0, 1, 2001), 1 - np.logspace(-6, -2, 400)]))
+MOST_POINTS = 20_000
+HEIGHTS = np.linspace(0, 1, 41)
+# Width of the smoothing over height: a twentieth of the brain, 7 mm, so that a few subjects fill every height.
+BANDWIDTH = 0.05
+
+
+@dataclass(slots=True)
+class HealthyScores:
+    """Collects the scores of healthy volumes; build() makes the calibration. Memory: 20 KB a volume."""
+
+    _values: dict[str, list[tuple[Floats, Floats]]] = field(default_factory=dict)
+    _slices: list[tuple[str, Floats, Floats]] = field(default_factory=list)
+    _studies: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(
+        self,
+        subject: str,
+        values: NDArray[Any],
+        slice_scores: NDArray[Any],
+        heights: NDArray[Any],
+        score: float = float("nan"),
+    ) -> None:
+        """Take in one healthy volume.
+
+        values: the heatmap inside the scored region, (n,). slice_scores, heights: (slices,), NaN where not scored.
+        score: of the study; NaN where only some of its slices are healthy.
+        """
+        if not np.isfinite(values).all():
+            raise ValueError("a heatmap must be finite inside its region")
+        if len(values):
+            self._values.setdefault(subject, []).append(_remember(values))
+        known = np.isfinite(slice_scores) & np.isfinite(heights)
+        self._slices.append((subject, np.asarray(slice_scores[known], float), np.asarray(heights[known], float)))
+        if np.isfinite(score):
+            self._studies.setdefault(subject, []).append(float(score))
+
+    def build(self) -> Calibration:
+        """The calibration of everything taken in; raises BadCohort when there was nothing."""
+        if not self._values or not any(len(scores) for _, scores, _ in self._slices):
+            raise BadCohort(
+                "There is no healthy volume to calibrate on.", "Label some subjects of the split 'val' as normal."
+            )
+        studies = np.array([np.mean(scores) for scores in self._studies.values()])
+        enough = len(studies) >= FEWEST_STUDIES
+        return Calibration(
+            heatmap=_mixture(list(self._values.values())),
+            slices=self._slice_scale(),
+            study=ranked_scale(studies, np.ones(len(studies))) if enough else None,
+            subjects=len(self._values),
+        )
+
+    def _slice_scale(self) -> SliceScale:
+        slices_of: dict[str, int] = {}
+        for subject, scores, _ in self._slices:
+            slices_of[subject] = slices_of.get(subject, 0) + len(scores)
+        scores = np.concatenate([scores for _, scores, _ in self._slices])
+        heights = np.concatenate([heights for _, _, heights in self._slices])
+        weights = np.concatenate([np.full(len(own), 1 / max(slices_of[name], 1)) for name, own, _ in self._slices])
+        means, deviations = _smooth_over_height(scores, heights, weights)
+        standardised = (scores - np.interp(heights, HEIGHTS, means)) / np.interp(heights, HEIGHTS, deviations)
+        return SliceScale(HEIGHTS.copy(), means, deviations, ranked_scale(standardised, weights))
+
+
+def ranked_scale(values: Floats, weights: Floats) -> PercentileScale:
+    """Value -> percentile from a small weighted sample, by mid-ranks.
+
+    The highest of n values gets 100 (n - 1/2) / n and no more: twelve healthy studies cannot prove a 99th percentile.
+    """
+    order = np.argsort(values, kind="stable")
+    values, weights = values[order], weights[order]
+    ranks = 100 * (np.cumsum(weights) - weights / 2) / weights.sum()
+    return _strict(values, ranks)
+
+
+def _remember(values: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Points (value, share of values up to it) of one volume's distribution, exact at each point."""
+    ordered = np.sort(np.asarray(values).ravel())
+    index = np.unique(np.rint(REMEMBERED * (len(ordered) - 1)).astype(np.int64))
+    points = ordered[index].astype(np.float64)
+    shares = np.searchsorted(ordered, ordered[index], side="right") / len(ordered)
+    distinct = np.append(np.diff(points) > 0, True)
+    return points[distinct], shares[distinct]
+
+
+def _mixture(subjects: list[list[tuple[Floats, Floats]]]) -> PercentileScale:
+    """The distribution in which each subject weighs the same, as a table of at most len(TABLE) entries."""
+    points = np.unique(np.concatenate([points for volumes in subjects for points, _ in volumes]))
+    if len(points) > MOST_POINTS:
+        # Every n-th of the body, all of the upper end, where the thresholds are read.
+        body = points[: -MOST_POINTS // 2]
+        points = np.concatenate([body[:: len(body) // (MOST_POINTS // 2) + 1], points[-MOST_POINTS // 2 :]])
+    shares = np.zeros(len(points))
+    for volumes in subjects:
+        for own_points, own_shares in volumes:
+            shares += _share_up_to(points, own_points, own_shares) / (len(volumes) * len(subjects))
+    return _strict(points, 100 * np.minimum(shares, 1))
+
+
+def _share_up_to(at: Floats, points: Floats, shares: Floats) -> Floats:
+    return np.interp(at, points, shares, left=0.0, right=1.0)
+
+
+def _strict(values: Floats, percentiles: Floats) -> PercentileScale:
+    """A table that increases strictly in both columns, thinned to the percentiles of TABLE."""
+    last_of_equal = np.append(np.diff(values) > 0, True)
+    values, percentiles = values[last_of_equal], percentiles[last_of_equal]
+    if len(values) > len(TABLE):
+        chosen = np.unique(np.searchsorted(percentiles, TABLE - 1e-9).clip(max=len(values) - 1))
+        values, percentiles = values[chosen], percentiles[chosen]
+    rising = np.append(True, np.diff(percentiles) > 0)
+    values, percentiles = values[rising], percentiles[rising]
+    if len(values) == 1:
+        # Healthy tissue is all alike here: anything above it lies beyond all of it.
+        values = np.array([values[0], np.nextafter(values[0], np.inf)])
+        percentiles = np.array([50.0, 100.0])
+    return PercentileScale(values, percentiles)
+
+
+def _smooth_over_height(scores: Floats, heights: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean and standard deviation at HEIGHTS, by a Gaussian kernel that widens where slices are rare."""
+    overall = max(float(np.sqrt(np.cov(scores, aweights=weights))) if len(scores) > 1 else 0.0, 1e-12)
+    means, deviations = np.empty(len(HEIGHTS)), np.empty(len(HEIGHTS))
+    for index, height in enumerate(HEIGHTS):
+        apart = np.abs(heights - height)
+        width = max(BANDWIDTH, float(apart.min()))
+        kernel = weights * np.exp(-0.5 * (apart / width) ** 2)
+        means[index] = np.average(scores, weights=kernel)
+        deviations[index] = np.sqrt(np.average((scores - means[index]) ** 2, weights=kernel))
+    # A floor keeps a height with a single healthy slice from dividing by nothing.
+    return means, np.maximum(deviations, 0.1 * overall)
