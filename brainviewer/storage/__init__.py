@@ -1,0 +1,1 @@
+"""The only writer of user data: settings, recent studies, models, logs. BRAINVIEWER_HOME overrides every folder."""
