@@ -79,16 +79,23 @@ class Calibration:
         score: float,
         provenance: Provenance,
         extras: Mapping[str, NDArray[Any]] | None = None,
+        heights: NDArray[Any] | None = None,
     ) -> AnomalyResult:
-        """An engine's raw numbers with their percentiles. heatmap: outside the region it becomes 0."""
+        """An engine's raw numbers with their percentiles.
+
+        heatmap: outside the region it becomes 0. heights: of the slices, as the engine told HealthyScores;
+        slice_heights(region ...) where it has no own.
+        """
         axis = volume.slice_axis
+        if heights is None:
+            heights = slice_heights(region, volume.affine, axis)
         return AnomalyResult(
             heatmap=np.where(region, heatmap, 0).astype(np.float32),
             scale=self.heatmap,
             region=region,
             slice_axis=axis,
             slice_scores=slice_scores,
-            slice_percentiles=self.slices.percentiles(slice_scores, slice_heights(region, volume.affine, axis)),
+            slice_percentiles=self.slices.percentiles(slice_scores, heights),
             score=score,
             score_percentile=self.study_percentile(score),
             threshold=self.heatmap.value(DEFAULT_PERCENTILE),
