@@ -67,6 +67,14 @@ def segment_of(array: NDArray[Any]) -> Segment | None:
     return None
 
 
+def same_memory(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """True when two arrays are views of one shared memory, though mapped twice."""
+    segments = segment_of(one), segment_of(other)
+    if segments[0] is None or segments[1] is None:
+        return False
+    return os.path.samestat(os.fstat(segments[0].fd), os.fstat(segments[1].fd))
+
+
 def _shareable(array: NDArray[Any]) -> NDArray[Any]:
     """The array itself where it already lives in shared memory, else a copy that does."""
     if segment_of(array) is not None:
