@@ -1,0 +1,211 @@
+"""Lines and words on a view: letters, crosshair, scale bar, corner text, colour bar. Painted by Qt, thin and quiet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import floor, log10
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPainterPath, QPen
+
+from brainviewer.render.geometry import Plane
+from brainviewer.render.overlay import SCALE_TICKS, scale_colours, scale_position
+
+AXIS_COLOURS: dict[Plane, str] = {"axial": "#e05a5a", "sagittal": "#d9b93c", "coronal": "#5cb85c"}
+_TEXT = "#c9ced6"
+_QUIET = "#8b929d"
+_MARGIN = 8.0
+_GAP = 10.0
+_BAR_WIDTH = 9.0
+_BAR_ROOM = 58.0
+RESEARCH = "Research use only"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A crosshair line: a point on it, its direction, both in pixels, and the view whose slice it stands for."""
+
+    through: tuple[float, float]
+    direction: tuple[float, float]
+    plane: Plane
+
+
+@dataclass(frozen=True, slots=True)
+class ColourBar:
+    """The heatmap's scale."""
+
+    palette: str
+    threshold: float
+    title: str = ""
+
+
+@dataclass(slots=True)
+class Annotation:
+    """Everything written on one view, in logical pixels of the view.
+
+    letters: by edge (left, right, top, bottom). corners: lines of text by corner (top_right, bottom_left).
+    mm_per_pixel: None where the picture is not calibrated, which hides the scale bar.
+    """
+
+    plane: Plane
+    heading: str = ""
+    letters: dict[str, str] = field(default_factory=dict)
+    corners: dict[str, list[str]] = field(default_factory=dict)
+    crosshair: list[Line] = field(default_factory=list)
+    mm_per_pixel: float | None = None
+    colour_bar: ColourBar | None = None
+    research: bool = False
+
+
+def view_font(pixels: float, bold: bool = False) -> QFont:
+    """The application's font at a size in logical pixels, with figures of equal width."""
+    font = QFont()
+    font.setPixelSize(round(pixels))
+    font.setBold(bold)
+    font.setFeature(QFont.Tag("tnum"), 1)
+    return font
+
+
+class Annotator:
+    """Paints annotations on one view."""
+
+    def __init__(self, painter: QPainter, size: tuple[float, float]) -> None:
+        self._painter = painter
+        self._width, self._height = size
+        # Small views get smaller words.
+        small = min(size) < 260
+        self._text_font = view_font(11 if small else 12)
+        self._letter_font = view_font(13 if small else 16, bold=True)
+
+    def paint(self, annotation: Annotation) -> None:
+        """Everything, the crosshair lowest."""
+        self._crosshair(annotation.crosshair)
+        room = _BAR_ROOM if annotation.colour_bar is not None else 0.0
+        self._letters(annotation.letters, room)
+        self._heading(annotation)
+        for corner, lines in annotation.corners.items():
+            self._corner(corner, lines)
+        if annotation.mm_per_pixel is not None:
+            self._scale_bar(annotation.mm_per_pixel, room)
+        if annotation.colour_bar is not None:
+            self._colour_bar(annotation.colour_bar)
+        if annotation.research:
+            width = QFontMetricsF(self._text_font).horizontalAdvance(RESEARCH)
+            below = QFontMetricsF(self._letter_font).height() if annotation.letters else 0.0
+            self._text(QPointF((self._width - width) / 2, self._height - _MARGIN - below), RESEARCH, _QUIET)
+
+    def _text(self, baseline: QPointF, text: str, colour: str = _TEXT, font: QFont | None = None) -> None:
+        """Words with a dark rim, legible on white and on black."""
+        path = QPainterPath()
+        path.addText(baseline, font or self._text_font, text)
+        self._painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._painter.strokePath(path, QPen(QColor(0, 0, 0, 170), 2.5, j=Qt.PenJoinStyle.RoundJoin))
+        self._painter.setFont(font or self._text_font)
+        self._painter.setPen(QColor(colour))
+        self._painter.drawText(baseline, text)
+
+    def _crosshair(self, lines: list[Line]) -> None:
+        """Thin lines that leave the point itself free."""
+        self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        reach = self._width + self._height
+        for line in lines:
+            colour = QColor(AXIS_COLOURS[line.plane])
+            colour.setAlpha(150)
+            self._painter.setPen(QPen(colour, 1))
+            at, along = QPointF(*line.through), QPointF(*line.direction)
+            self._painter.drawLine(QLineF(at + along * _GAP, at + along * reach))
+            self._painter.drawLine(QLineF(at - along * _GAP, at - along * reach))
+
+    def _letters(self, letters: dict[str, str], room: float) -> None:
+        """R, L, A, P, S, I in the middle of each edge."""
+        metrics = QFontMetricsF(self._letter_font)
+        for edge, text in letters.items():
+            width = metrics.horizontalAdvance(text)
+            x = {"left": _MARGIN, "right": self._width - _MARGIN - width - room}.get(edge, (self._width - width) / 2)
+            middle = self._height / 2 + metrics.capHeight() / 2
+            y = {"top": _MARGIN + metrics.capHeight(), "bottom": self._height - _MARGIN}.get(edge, middle)
+            self._text(QPointF(x, y), text, "#e8ebf0", self._letter_font)
+
+    def _heading(self, annotation: Annotation) -> None:
+        """The view's name in its axis colour, then which slice."""
+        metrics = QFontMetricsF(self._text_font)
+        at = QPointF(_MARGIN, _MARGIN + metrics.ascent())
+        if annotation.heading:
+            name = annotation.plane.capitalize()
+            self._text(at, name, AXIS_COLOURS[annotation.plane])
+            self._text(at + QPointF(metrics.horizontalAdvance(name + "  "), 0), annotation.heading)
+
+    def _corner(self, corner: str, lines: list[str]) -> None:
+        metrics = QFontMetricsF(self._text_font)
+        below = len(lines) - 1
+        for number, text in enumerate(lines):
+            x = _MARGIN if "left" in corner else self._width - _MARGIN - metrics.horizontalAdvance(text)
+            top = _MARGIN + metrics.ascent() + number * metrics.lineSpacing()
+            bottom = self._height - _MARGIN - metrics.descent() - (below - number) * metrics.lineSpacing()
+            self._text(QPointF(x, top if "top" in corner else bottom), text)
+
+    def _scale_bar(self, mm_per_pixel: float, room: float) -> None:
+        """A round number of millimetres, at most a fifth of the view wide."""
+        length_mm = round_length(self._width * mm_per_pixel / 5)
+        length = length_mm / mm_per_pixel
+        right, y = self._width - _MARGIN - room, self._height - _MARGIN - 4
+        self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        for colour, width in ((QColor(0, 0, 0, 170), 3.0), (QColor(_TEXT), 1.0)):
+            self._painter.setPen(QPen(colour, width))
+            for line in ((right - length, y, right, y), (right - length, y - 4, right - length, y + 4)):
+                self._painter.drawLine(QLineF(*line))
+            self._painter.drawLine(QLineF(right, y - 4, right, y + 4))
+        text = f"{length_mm:g} mm"
+        width = QFontMetricsF(self._text_font).horizontalAdvance(text)
+        self._text(QPointF(right - length / 2 - width / 2, y - 8), text)
+
+    def _colour_bar(self, bar: ColourBar) -> None:
+        """Healthy percentiles from 90 to 99.9, the part below the threshold dimmed, the threshold marked."""
+        height = min(260.0, self._height * 0.42)
+        box = QRectF(self._width - _BAR_ROOM + 6, self._height - _MARGIN - height - 6, _BAR_WIDTH, height)
+        picture = bar_picture(bar.palette, bar.threshold)
+        pixels = QImage(picture.data, 1, len(picture), 4, QImage.Format.Format_RGB32)
+        self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        self._painter.drawImage(box, pixels)
+        self._painter.setPen(QPen(QColor(_QUIET), 1))
+        self._painter.drawRect(box)
+        metrics = QFontMetricsF(self._text_font)
+        marked = self._bar_height(box, bar.threshold)
+        for tick in SCALE_TICKS:
+            y = self._bar_height(box, tick)
+            if abs(y - marked) > metrics.capHeight() + 3:
+                self._tick(box, y, f"{tick:g}", _QUIET)
+        self._tick(box, marked, f"{bar.threshold:g}", "#ffffff", view_font(12, bold=True))
+        self._painter.drawLine(QLineF(box.left() - 4, marked, box.right(), marked))
+        for number, text in enumerate(reversed(["Healthy", "percentile"])):
+            width = metrics.horizontalAdvance(text)
+            at = QPointF(self._width - _MARGIN - width, box.top() - 10 - number * metrics.lineSpacing())
+            self._text(at, text, _QUIET)
+
+    def _bar_height(self, box: QRectF, percentile: float) -> float:
+        return round(box.bottom() - float(scale_position(percentile)) * box.height())
+
+    def _tick(self, box: QRectF, y: float, text: str, colour: str, font: QFont | None = None) -> None:
+        metrics = QFontMetricsF(font or self._text_font)
+        self._text(QPointF(box.right() + 8, y + metrics.capHeight() / 2), text, colour, font)
+        self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        self._painter.setPen(QPen(QColor(colour), 1))
+        self._painter.drawLine(QLineF(box.right(), y, box.right() + 4, y))
+
+
+def round_length(longest: float) -> float:
+    """The largest of 1, 2, 5, 10, 20, 50 ... that is not longer."""
+    step = 10.0 ** floor(log10(longest))
+    return next(factor * step for factor in (5, 2, 1) if factor * step <= longest * (1 + 1e-9))
+
+
+def bar_picture(palette: str, threshold: float) -> NDArray[np.uint8]:
+    """The colour bar from top to bottom, uint8 (256, 4) in Qt's BGRX order; dim below the threshold."""
+    colours = scale_colours(palette).astype(np.float32)
+    below = np.arange(256) / 255.0 < float(scale_position(threshold))
+    colours[below] *= 0.25
+    picture = np.full((256, 4), 255, dtype=np.uint8)
+    picture[:, :3] = colours[::-1, ::-1].astype(np.uint8)
+    return picture

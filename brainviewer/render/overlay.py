@@ -1,0 +1,80 @@
+"""The heatmap's scale and colours: healthy percentile -> place on the palette, the same for every image and engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from brainviewer.render.palettes import palette
+
+# Ends of the palette. What matters happens in the last percent, so the scale is logarithmic in the healthy tissue that
+# is left above a value: 90 %, 99 % and 99.9 % are evenly spaced. Fixed: never stretched to an image's own range.
+SCALE_LOW = 90.0
+SCALE_HIGH = 99.9
+SCALE_TICKS = (90.0, 95.0, 99.0, 99.9)
+
+# The dark end of the palettes would look like dark tissue on a grey image, so the scale starts here.
+_PALETTE_START = 0.25
+
+
+def tail(percentiles: ArrayLike) -> NDArray[np.float32]:
+    """How far out in the healthy tail: 1 for 90 %, 2 for 99 %, 3 for 99.9 %; NaN becomes 0."""
+    left = 1.0 - np.nan_to_num(np.asarray(percentiles, dtype=np.float64)) / 100.0
+    return (-np.log10(np.clip(left, 1e-6, 1.0))).astype(np.float32)
+
+
+def scale_position(percentiles: ArrayLike) -> NDArray[np.float32]:
+    """Place on the colour bar, 0 (SCALE_LOW and less) to 1 (SCALE_HIGH and more)."""
+    low, high = tail(SCALE_LOW), tail(SCALE_HIGH)
+    return np.clip((tail(percentiles) - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def scale_colours(name: str) -> NDArray[np.uint8]:
+    """Colours of the bar from low to high, uint8 (256, 3)."""
+    rows = np.linspace(_PALETTE_START * 255, 255, 256)
+    table = palette(name).astype(np.float64)
+    columns = [np.interp(rows, np.arange(256), table[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(columns, axis=1)).astype(np.uint8)
+
+
+def colours(percentiles: NDArray[np.float32], name: str) -> NDArray[np.uint8]:
+    """Colour of each percentile, uint8 (..., 3)."""
+    return scale_colours(name)[np.rint(scale_position(percentiles) * 255).astype(np.intp)]
+
+
+def blend(picture: NDArray[np.uint8], where: NDArray[np.bool_], paint: NDArray[np.uint8], opacity: float) -> None:
+    """Lay colours over a picture in place.
+
+    picture: uint8 (rows, columns, 3). where: bool (rows, columns). paint: uint8 (3,) or one colour for each True.
+    """
+    under = picture[where].astype(np.float32)
+    picture[where] = np.rint(under + (paint - under) * opacity).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heatmap:
+    """Healthy percentiles on the volume's grid, with the voxels that were scored.
+
+    percentiles: float32 (i, j, k), 0..100. region: bool (i, j, k), or None where all voxels were scored.
+    """
+
+    percentiles: NDArray[np.float32]
+    region: NDArray[np.bool_] | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskLayer:
+    """A mask with its colour. mask: uint8 (i, j, k), 0 outside. colour: "#rrggbb"."""
+
+    mask: NDArray[np.uint8]
+    colour: str
+    rgb: NDArray[np.uint8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        digits = self.colour.lstrip("#")
+        object.__setattr__(self, "rgb", np.frombuffer(bytes.fromhex(digits), dtype=np.uint8))
+        if self.rgb.shape != (3,):
+            raise ValueError(f"A colour is written #rrggbb, not {self.colour!r}.")

@@ -1,0 +1,235 @@
+"""One of the linked views: its slice through all layers, drawn by VTK, with Qt's lines and words on top."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPolygonF, QTransform
+
+from brainviewer.render.annotations import Annotation, Annotator, ColourBar, Line
+from brainviewer.render.contours import contours
+from brainviewer.render.geometry import Plane, PlaneGeometry, describe, is_oriented
+from brainviewer.render.layers import Layers, Look, SliceLayers
+from brainviewer.render.overlay import scale_colours, scale_position, tail
+from brainviewer.render.slice_view import ZOOM_RANGE, SliceView
+from brainviewer.render.stage import Stage
+from brainviewer.state import Display
+
+# The views whose slices cut each view: one upright line, one level line.
+_CUTTING: dict[Plane, tuple[Plane, Plane]] = {
+    "axial": ("sagittal", "coronal"),
+    "sagittal": ("coronal", "axial"),
+    "coronal": ("sagittal", "axial"),
+}
+
+
+class PlaneView:
+    """The axial, sagittal or coronal view. Points are device pixels of the view unless said otherwise."""
+
+    def __init__(self, plane: Plane, stage: Stage) -> None:
+        self.plane: Plane = plane
+        self._stage = stage
+        self._vtk = SliceView()
+        stage.add(self._vtk.renderer)
+        self._layers: Layers | None = None
+        self._slices: SliceLayers | None = None
+        self.geometry: PlaneGeometry | None = None
+        self._size = (1, 1)
+        self._scale = 1.0
+        self._zoom = 1.0
+        self._centre_mm = np.zeros(3)
+        self._index = 0
+        self._edition = 0
+        self._cut_key: object = None
+        self._drawn_key: object = None
+        self._image: QImage | None = None
+        self._outlines: dict[object, QPainterPath] = {}
+
+    def set_layers(self, layers: Layers, geometry: PlaneGeometry) -> None:
+        """Show other layers or the same ones from another side; pan and zoom stay."""
+        self._layers, self.geometry = layers, geometry
+        self._slices = SliceLayers(layers, geometry)
+        self.forget()
+
+    def forget(self) -> None:
+        """Voxels of a layer have changed."""
+        self._edition += 1
+        self._outlines.clear()
+        if self._slices is not None:
+            self._slices.forget()
+
+    def reset(self) -> None:
+        """Fit the whole volume into the view."""
+        self._zoom = 1.0
+        if self.geometry is not None:
+            self._centre_mm = self.geometry.extent_mm()[2]
+
+    def aim(self, width: int, height: int, scale: float, position_mm: NDArray[np.float64]) -> None:
+        """Take over the view's size and the slice through a position."""
+        if self.geometry is None:
+            return
+        self._size, self._scale = (width, height), scale
+        self._index = self.geometry.slice_index(position_mm)
+        self._vtk.look_at(self.geometry, self._centre_mm, self._zoom, self._size)
+        self._vtk.stand_on(self.geometry.slice_to_patient(self._index)[:3, 3])
+
+    # Moving
+
+    def pan(self, across: float, down: float) -> None:
+        """Drag the picture by device pixels."""
+        if self.geometry is not None:
+            shift = np.array([-across, down]) * self._vtk.mm_per_pixel @ self.geometry.screen[:2]
+            self._centre_mm = self._centre_mm + shift
+
+    def zoom(self, factor: float, about: tuple[float, float]) -> None:
+        """Zoom; the patient stays where it is under the point `about`."""
+        if self.geometry is None:
+            return
+        zoom = float(np.clip(self._zoom * factor, *ZOOM_RANGE))
+        held = self._vtk.to_position(about)
+        middle = self._vtk.to_position(np.array(self._size) / 2)
+        self._centre_mm = self._centre_mm + (held - middle) * (1 - self._zoom / zoom)
+        self._zoom = zoom
+
+    def position_at(self, x: float, y: float) -> NDArray[np.float64] | None:
+        """The patient position under a point on the shown slice; None outside the volume."""
+        if self.geometry is None:
+            return None
+        position = self._vtk.to_position((x, y))
+        voxel = np.linalg.solve(self.geometry.affine[:3, :3], position - self.geometry.affine[:3, 3])
+        inside = np.all(voxel >= -0.5) and np.all(voxel <= np.array(self.geometry.shape) - 0.5)
+        return position if inside else None
+
+    def pixel_of(self, position_mm: ArrayLike) -> NDArray[np.float64]:
+        """Where a position appears, float64 (2,)."""
+        return self._vtk.to_pixel(position_mm)
+
+    # Drawing
+
+    def _pool(self) -> int:
+        """How many voxels share a screen pixel, where it is two or more (a large radiograph in a small window)."""
+        if self.geometry is None:
+            return 1
+        spacing = np.linalg.norm(self.geometry.affine[:3, [self.geometry.across, self.geometry.up]], axis=0)
+        sizes = [self.geometry.shape[axis] for axis in (self.geometry.across, self.geometry.up)]
+        return max(1, min(int(self._vtk.mm_per_pixel / float(spacing.max())), *sizes))
+
+    def _keys(self, look: Look, smooth: bool) -> tuple[object, object]:
+        cut = (self._edition, self._index, look, smooth, self._pool())
+        return cut, (cut, self._size, self._zoom, self._centre_mm.tobytes())
+
+    def is_stale(self, look: Look, smooth: bool) -> bool:
+        """True where the picture drawn last is no longer right."""
+        return self.geometry is not None and self._keys(look, smooth)[1] != self._drawn_key
+
+    def draw(self, look: Look, smooth: bool) -> None:
+        """Draw the slice; cheap where only the camera moved, nothing where nothing did."""
+        if self.geometry is None or self._slices is None or not self.is_stale(look, smooth):
+            return
+        cut_key, drawn_key = self._keys(look, smooth)
+        if cut_key != self._cut_key:
+            pool = self._pool()
+            pooled = np.diag([pool, pool, 1.0, 1.0])
+            pooled[:2, 3] = (pool - 1) / 2
+            to_patient = self.geometry.slice_to_patient(self._index) @ pooled
+            self._vtk.show(self._slices.picture(self._index, look, pool), to_patient, smooth)
+            self._cut_key = cut_key
+        pixels = self._stage.draw(self._vtk.renderer, *self._size)
+        # QImage does not copy; the array must live as long as the image.
+        image = QImage(pixels.data, *self._size, 4 * self._size[0], QImage.Format.Format_RGBX8888)
+        self._image = image.convertToFormat(QImage.Format.Format_RGB32)
+        self._drawn_key = drawn_key
+
+    def paint(self, painter: QPainter, display: Display, position_mm: NDArray[np.float64], research: bool) -> None:
+        """Paint the drawn slice and everything on it; the painter counts logical pixels of the view."""
+        if self.geometry is None or self._image is None:
+            return
+        self._image.setDevicePixelRatio(self._scale)
+        painter.drawImage(QPointF(0, 0), self._image)
+        self._paint_outlines(painter, display)
+        size = (self._size[0] / self._scale, self._size[1] / self._scale)
+        if display.annotations or research:
+            Annotator(painter, size).paint(self._annotation(display, position_mm, research))
+
+    def _paint_outlines(self, painter: QPainter, display: Display) -> None:
+        """Outlines of masks, and of the heatmap in contour mode."""
+        if self._layers is None:
+            return
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setTransform(self._voxels_to_pixels(), True)
+        for name, layer in self._layers.masks.items():
+            self._stroke(painter, self._outline(name, 0.5), QColor(layer.colour), 1.2)
+        if self._layers.heatmap is not None and display.heatmap_visible and display.contour:
+            place = round(float(scale_position(display.threshold)) * 255)
+            colour = QColor(*(int(value) for value in scale_colours(display.palette)[place]))
+            colour.setAlphaF(max(display.opacity, 0.5))
+            self._stroke(painter, self._outline(None, float(tail(display.threshold))), colour, 1.6)
+        painter.restore()
+
+    def _stroke(self, painter: QPainter, path: QPainterPath, colour: QColor, width: float) -> None:
+        pen = QPen(colour, width, j=Qt.PenJoinStyle.RoundJoin)
+        pen.setCosmetic(True)
+        painter.setPen(pen)
+        painter.drawPath(path)
+
+    def _outline(self, name: str | None, value: float) -> QPainterPath:
+        """A layer's outline on the shown slice, in voxels; kept until slice, layer or value change."""
+        key = (name, value, self._index)
+        if key not in self._outlines and self._slices is not None:
+            for other in [other for other in self._outlines if isinstance(other, tuple) and other[0] == name]:
+                del self._outlines[other]
+            path = QPainterPath()
+            for line in contours(self._slices.field(name, self._index), value):
+                path.addPolygon(QPolygonF([QPointF(x, y) for x, y in line.tolist()]))
+            self._outlines[key] = path
+        return self._outlines[key]
+
+    def _voxels_to_pixels(self) -> QTransform:
+        """(across, up) in voxels of the shown slice -> logical pixels."""
+        if self.geometry is None:
+            return QTransform()
+        to_patient = self.geometry.slice_to_patient(self._index)
+        corners = np.array([[0, 0, 0, 1], [1, 0, 0, 1], [0, 1, 0, 1]]) @ to_patient[:3].T
+        origin, across, up = self._vtk.to_pixel(corners) / self._scale
+        return QTransform(*(across - origin), *(up - origin), *origin)
+
+    def _annotation(self, display: Display, position_mm: NDArray[np.float64], research: bool) -> Annotation:
+        if self.geometry is None or self._layers is None:
+            return Annotation(self.plane)
+        volume = self._layers.volume
+        oriented = is_oriented(volume)
+        annotation = Annotation(self.plane, research=research)
+        corner = [f"W {display.window:.4g}  L {display.level:.4g}"]
+        if oriented:
+            annotation.letters = self._vtk.edge_letters()
+        if not volume.is_picture:
+            annotation.heading = f"{self._index + 1} / {self.geometry.count}"
+            corner.insert(0, describe(position_mm))
+            if display.crosshair:
+                annotation.crosshair = self._crosshair(position_mm)
+        if self.plane == "axial" or volume.is_picture:
+            annotation.corners["bottom_left"] = corner
+        if volume.calibrated:
+            annotation.mm_per_pixel = self._vtk.mm_per_pixel * self._scale
+        heatmap = self._layers.heatmap
+        if heatmap is not None and display.heatmap_visible and (self.plane == "axial" or volume.is_picture):
+            annotation.colour_bar = ColourBar(display.palette, display.threshold, heatmap.title)
+            if heatmap.title:
+                annotation.corners["top_right"] = [heatmap.title]
+        return annotation
+
+    def _crosshair(self, position_mm: NDArray[np.float64]) -> list[Line]:
+        """Where the slices of the two other views cut this one."""
+        geometry = self.geometry
+        if geometry is None:
+            return []
+        at = self._vtk.to_pixel(position_mm) / self._scale
+        lines = []
+        upright, level = _CUTTING[self.plane]
+        for plane, axis in ((upright, geometry.up), (level, geometry.across)):
+            along = self._vtk.to_pixel(position_mm + geometry.affine[:3, axis]) / self._scale - at
+            along = along / np.linalg.norm(along)
+            lines.append(Line((at[0], at[1]), (along[0], along[1]), plane))
+        return lines

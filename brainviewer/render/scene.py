@@ -1,0 +1,208 @@
+"""The three linked views without a window: what each shows, kept drawn, painted on any Qt surface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QColor, QPainter
+
+from brainviewer.render.geometry import PLANES, Plane, is_oriented, picture_plane, plane_geometry
+from brainviewer.render.layers import Layers, Look
+from brainviewer.render.layout import Rectangle, rectangles
+from brainviewer.render.overlay import Heatmap, MaskLayer
+from brainviewer.render.plane_view import PlaneView
+from brainviewer.render.stage import Stage
+from brainviewer.render.window_level import auto_window
+from brainviewer.state import Cursor, Display
+from engines import Volume
+
+_BACKGROUND = QColor("#000000")
+_SEAM = QColor("#23262b")
+_GAP = 2
+
+
+class TriplanarScene:
+    """A volume in three linked views, or a picture in one.
+
+    Sizes and points are device pixels; `scale` is the number of them in a logical pixel.
+    """
+
+    def __init__(self, cursor: Cursor, display: Display) -> None:
+        self.cursor = cursor
+        self.display = display
+        self.stage = Stage()
+        self._views = {plane: PlaneView(plane, self.stage) for plane in PLANES}
+        self._layers: Layers | None = None
+        self._size = (1, 1)
+        self._scale = 1.0
+        self._only: Plane | None = None
+        self.auto_width = 1.0
+
+    # What is shown
+
+    @property
+    def volume(self) -> Volume | None:
+        """The volume on show."""
+        return self._layers.volume if self._layers else None
+
+    def set_volume(self, volume: Volume | None) -> None:
+        """Show another volume from its middle, or nothing; heatmap and masks of the last one go."""
+        self._layers = Layers(volume) if volume is not None else None
+        self._only = picture_plane(volume) if volume is not None else None
+        if volume is None:
+            return
+        self.auto_width, level = auto_window(volume.voxels, volume.modality)
+        if self.display.window <= 0:
+            self.display.set_window(self.auto_width, level)
+        self.aim()
+        self.reset()
+        middle = (np.array(volume.shape) - 1) // 2
+        self.cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
+
+    def set_heatmap(self, heatmap: Heatmap | None) -> None:
+        """Lay another heatmap over the volume, or none."""
+        if self._layers is None:
+            return
+        if heatmap is not None:
+            self._same_grid("heatmap", heatmap.percentiles)
+        self._layers.heatmap = heatmap
+        self.forget()
+
+    def set_mask(self, name: str, layer: MaskLayer | None) -> None:
+        """Add, replace or (None) remove a mask."""
+        if self._layers is None:
+            return
+        if layer is not None:
+            self._same_grid("mask", layer.mask)
+            self._layers.masks[name] = layer
+        else:
+            self._layers.masks.pop(name, None)
+        self.forget()
+
+    def _same_grid(self, what: str, array: NDArray[np.generic]) -> None:
+        volume = self.volume
+        if volume is not None and array.shape != volume.shape:
+            raise ValueError(f"The {what} has the shape {array.shape}, the volume {volume.shape}.")
+
+    def forget(self) -> None:
+        """The voxels of a layer have changed: draw all views again."""
+        for view in self._views.values():
+            view.forget()
+
+    def aim(self) -> None:
+        """Take the orientation convention from the display."""
+        if self._layers is not None:
+            for view in self._views.values():
+                geometry = plane_geometry(self._layers.volume, view.plane, self.display.radiological)
+                view.set_layers(self._layers, geometry)
+
+    def reset(self) -> None:
+        """Fit every view again."""
+        for view in self._views.values():
+            view.reset()
+
+    # Where it is shown
+
+    def resize(self, width: int, height: int, scale: float = 1.0) -> None:
+        """The surface has another size or another number of device pixels in a logical one."""
+        self._size = (max(1, width), max(1, height))
+        self._scale = scale
+
+    @property
+    def maximised(self) -> Plane | None:
+        """The view that fills the window, if one does."""
+        return self._only
+
+    def maximise(self, plane: Plane | None) -> None:
+        """Fill the window with one view, or show all; a picture always has one."""
+        if self._layers is not None and not self._layers.volume.is_picture:
+            self._only = plane
+
+    def places(self) -> dict[Plane, Rectangle]:
+        """The views on show and where."""
+        if self._layers is None:
+            return {}
+        return rectangles(*self._size, gap=max(1, round(_GAP * self._scale)), only=self._only)
+
+    def view(self, plane: Plane) -> PlaneView:
+        """One of the views."""
+        return self._views[plane]
+
+    def plane_at(self, x: float, y: float) -> Plane | None:
+        """The view under a point."""
+        return next((plane for plane, place in self.places().items() if place.holds(x, y)), None)
+
+    def position_at(self, plane: Plane, x: float, y: float) -> NDArray[np.float64] | None:
+        """The patient position under a point of a view; None outside the volume."""
+        place = self.places().get(plane)
+        if place is None:
+            return None
+        return self._ready(plane, place).position_at(x - place.left, y - place.top)
+
+    # Drawing
+
+    def look(self) -> Look:
+        """The display settings that change pixels."""
+        display = self.display
+        return Look(
+            display.window,
+            display.level,
+            display.invert,
+            display.heatmap_visible,
+            display.palette,
+            display.opacity,
+            display.threshold,
+            display.contour,
+        )
+
+    def _ready(self, plane: Plane, place: Rectangle) -> PlaneView:
+        view = self._views[plane]
+        view.aim(place.width, place.height, self._scale, self.cursor.position_mm)
+        return view
+
+    def stale(self, first: Plane | None = None) -> list[Plane]:
+        """Views whose picture is not up to date, `first` in front."""
+        look = self.look()
+        found = [
+            plane
+            for plane, place in self.places().items()
+            if self._ready(plane, place).is_stale(look, self.display.interpolate)
+        ]
+        return sorted(found, key=lambda plane: plane != first)
+
+    def draw(self, planes: Iterable[Plane]) -> None:
+        """Bring views up to date."""
+        for plane in planes:
+            self._views[plane].draw(self.look(), self.display.interpolate)
+
+    def paint(self, painter: QPainter, research: bool = False) -> None:
+        """Paint the views as last drawn, with lines and words of this moment, in logical pixels.
+
+        research: for exports; always writes the letters and "Research use only".
+        """
+        scale = self._scale
+        painter.fillRect(QRectF(0, 0, self._size[0] / scale, self._size[1] / scale), _BACKGROUND)
+        places = self.places()
+        if len(places) > 1:
+            painter.fillRect(QRectF(0, 0, self._size[0] / scale, self._size[1] / scale), _SEAM)
+        for plane, place in places.items():
+            self._ready(plane, place)
+            painter.save()
+            painter.setClipRect(
+                QRectF(place.left / scale, place.top / scale, place.width / scale, place.height / scale)
+            )
+            painter.translate(place.left / scale, place.top / scale)
+            self._views[plane].paint(painter, self.display, self.cursor.position_mm, research)
+            painter.restore()
+
+    @property
+    def has_letters(self) -> bool:
+        """False for radiographs and photographs, which know no patient axes."""
+        return self._layers is not None and is_oriented(self._layers.volume)
+
+    def close(self) -> None:
+        """Let go of VTK."""
+        self.stage.close()

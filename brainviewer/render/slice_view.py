@@ -1,0 +1,102 @@
+"""One view in VTK: a slice lying in the patient, and the camera that looks at it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from vtkmodules.vtkRenderingCore import vtkCamera, vtkImageSlice, vtkImageSliceMapper, vtkRenderer
+
+from brainviewer.render.arrays import image_of, matrix_of, numpy_of
+from brainviewer.render.geometry import PlaneGeometry, letters
+
+# Rim around the picture when it is fitted to the view, as a part of the view.
+_RIM = 0.03
+ZOOM_RANGE = (0.2, 40.0)
+
+
+class SliceView:
+    """Draws one slice and converts between pixels and patient with the camera's own matrix.
+
+    Pixels are device pixels of the view, (0, 0) at its upper left corner.
+    """
+
+    def __init__(self) -> None:
+        self.renderer = vtkRenderer()
+        self.renderer.SetBackground(0.0, 0.0, 0.0)
+        self._camera: vtkCamera = self.renderer.GetActiveCamera()
+        self._camera.ParallelProjectionOn()
+        self._mapper = vtkImageSliceMapper()
+        self._mapper.BorderOn()
+        self._slice = vtkImageSlice()
+        self._slice.SetMapper(self._mapper)
+        self._slice.GetProperty().SetColorWindow(255.0)
+        self._slice.GetProperty().SetColorLevel(127.5)
+        self._slice.VisibilityOff()
+        self.renderer.AddViewProp(self._slice)
+        self._plane_at = np.zeros(3)
+        self._size = (1, 1)
+        self._mm_per_pixel = 1.0
+        self._screen = np.eye(3)
+        self._focal = np.zeros(3)
+
+    def show(self, picture: NDArray[np.uint8], to_patient: NDArray[np.float64], smooth: bool) -> None:
+        """Put a picture, uint8 (up, across, 3), at its place in the patient (4x4, voxels -> RAS+ mm)."""
+        self._mapper.SetInputData(image_of(picture))
+        self._slice.SetUserMatrix(matrix_of(to_patient))
+        properties = self._slice.GetProperty()
+        if smooth:
+            properties.SetInterpolationTypeToLinear()
+        else:
+            properties.SetInterpolationTypeToNearest()
+        self._slice.VisibilityOn()
+
+    def look_at(
+        self, geometry: PlaneGeometry, centre_mm: NDArray[np.float64], zoom: float, size: tuple[int, int]
+    ) -> None:
+        """Aim the camera along the slices; zoom 1 fits the volume into the view of `size` pixels."""
+        width_mm, height_mm, middle = geometry.extent_mm()
+        room = 1.0 - 2 * _RIM
+        fit = max(width_mm / (size[0] * room), height_mm / (size[1] * room))
+        self._mm_per_pixel = fit / zoom
+        self._size = size
+        depth = float(np.linalg.norm([*geometry.extent_mm()[:2], width_mm])) + 2 * float(
+            np.abs(np.array(geometry.shape) @ np.abs(geometry.affine[:3, :3]).T).max()
+        )
+        # The focal point stays in the middle slice whatever the pan, so every slice lies between the clipping planes.
+        toward = geometry.screen[2]
+        focal = centre_mm + ((middle - centre_mm) @ toward) * toward
+        self._camera.SetFocalPoint(*focal)
+        self._camera.SetPosition(*(focal + depth * toward))
+        self._camera.SetViewUp(*geometry.screen[1])
+        self._camera.SetParallelScale(size[1] * self._mm_per_pixel / 2)
+        self._camera.SetClippingRange(0.1 * depth, 2.0 * depth)
+        self._screen = numpy_of(self._camera.GetViewTransformMatrix())[:3, :3]
+        self._focal = focal
+
+    def stand_on(self, point_mm: NDArray[np.float64]) -> None:
+        """The slice that pixels are turned into positions on: the one through this point."""
+        self._plane_at = point_mm
+
+    @property
+    def mm_per_pixel(self) -> float:
+        """Size of a screen pixel in the patient."""
+        return self._mm_per_pixel
+
+    def to_pixel(self, positions_mm: ArrayLike) -> NDArray[np.float64]:
+        """Where positions (..., 3) appear, float64 (..., 2)."""
+        offset = (np.asarray(positions_mm) - self._focal) @ self._screen[:2].T / self._mm_per_pixel
+        middle: NDArray[np.float64] = np.array(self._size) / 2
+        return middle + offset * (1, -1)
+
+    def to_position(self, pixel: ArrayLike) -> NDArray[np.float64]:
+        """The point of the shown slice under a pixel, RAS+ mm (3,)."""
+        offset = (np.asarray(pixel) - np.array(self._size) / 2) * (1, -1) * self._mm_per_pixel
+        point = self._focal + offset @ self._screen[:2]
+        toward = self._screen[2]
+        position: NDArray[np.float64] = point + ((self._plane_at - point) @ toward) * toward
+        return position
+
+    def edge_letters(self) -> dict[str, str]:
+        """Which way the patient lies, from the matrix that renders: keys left, right, top, bottom."""
+        right, up = self._screen[:2]
+        return {"right": letters(right), "left": letters(-right), "top": letters(up), "bottom": letters(-up)}

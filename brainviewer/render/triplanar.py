@@ -1,0 +1,236 @@
+"""The widget with the three linked views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QEvent, QPoint, QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QEnterEvent,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from brainviewer.render.geometry import Plane
+from brainviewer.render.interaction import Interaction
+from brainviewer.render.overlay import Heatmap, MaskLayer
+from brainviewer.render.scene import TriplanarScene
+from brainviewer.state import Cursor, Display, Tool
+from engines import KnownError, Volume
+
+# Views are drawn one after the other, and the window gets its turn in between, so that no gap grows long
+# without a graphics card (a view of 900x900 pixels takes some 20 ms there).
+_TURN_SECONDS = 0.012
+
+
+class TriplanarView(QWidget):
+    """Axial, sagittal and coronal views of a volume, linked by the cursor; a 2D picture in one view.
+
+    Signals:
+        hovered(object): the patient position under the mouse (float64 (3,) RAS+ mm), or None.
+        context_menu_requested(QPoint): a short right click, in global coordinates.
+    """
+
+    hovered = Signal(object)
+    context_menu_requested = Signal(QPoint)
+
+    def __init__(self, cursor: Cursor, display: Display, tool: Tool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene = TriplanarScene(cursor, display)
+        self._hand = Interaction(self._scene, tool)
+        self._closed = False
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.timeout.connect(self._draw_some)
+        cursor.moved.connect(self.refresh)
+        display.changed.connect(self._on_display)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(240, 180)
+        self.setAccessibleName("Images")
+        self.setAccessibleDescription("Axial, sagittal and coronal views of the open series")
+        self.destroyed.connect(self._scene.close)
+
+    # What is shown
+
+    @property
+    def active_plane(self) -> Plane:
+        """The view under the mouse, or the one used last."""
+        planes = list(self._scene.places())
+        return self._hand.active if self._hand.active in planes or not planes else planes[0]
+
+    def set_volume(self, volume: Volume | None) -> None:
+        """Show a volume from its middle slices, or (None) an empty black view; drops heatmap and masks.
+
+        Chooses a window only where the display has none yet (window 0).
+        """
+        self._scene.set_volume(volume)
+        self.refresh()
+
+    def refresh_voxels(self) -> None:
+        """The volume's array is being filled by a worker and has changed."""
+        self._scene.forget()
+        self.refresh()
+
+    def set_heatmap(
+        self, percentiles: NDArray[np.float32] | None, region: NDArray[np.bool_] | None = None, title: str = ""
+    ) -> None:
+        """Lay healthy percentiles (0..100, on the volume's grid) over the volume, inside the scored region."""
+        self._scene.set_heatmap(Heatmap(percentiles, region, title) if percentiles is not None else None)
+        self.refresh()
+
+    def set_mask(self, name: str, mask: NDArray[np.uint8] | None, colour: str = "#4fc3f7") -> None:
+        """Show a mask in a colour ("#rrggbb"), or (None) take it away."""
+        self._scene.set_mask(name, MaskLayer(mask, colour) if mask is not None else None)
+        self.refresh()
+
+    def maximise(self, plane: Plane | None) -> None:
+        """Fill the widget with one view, or (None) show all three."""
+        self._scene.maximise(plane)
+        self.refresh()
+
+    @property
+    def maximised(self) -> Plane | None:
+        """The view that fills the widget, if one does."""
+        return self._scene.maximised
+
+    def reset_view(self) -> None:
+        """Fit all views again."""
+        self._scene.reset()
+        self.refresh()
+
+    def step(self, plane: Plane, count: int) -> None:
+        """Go `count` slices on or back in a view, stopping at the ends."""
+        self._hand.step(plane, count)
+
+    def grab_png(self, path: Path) -> None:
+        """Save what is shown, with letters and "Research use only" written on it."""
+        self._fit()
+        self._scene.draw(self._scene.stale())
+        image = QImage(self._device_size(), QImage.Format.Format_RGB32)
+        image.setDevicePixelRatio(self.devicePixelRatioF())
+        painter = QPainter(image)
+        self._scene.paint(painter, research=True)
+        painter.end()
+        if not image.save(str(path), "PNG"):  # type: ignore[call-overload]
+            raise KnownError(f"The picture could not be saved as {path}.", "Choose a folder you may write to.")
+
+    def warm_up(self) -> None:
+        """Start OpenGL now (0.1 to 0.5 s), so that the first volume appears without that delay."""
+        self._scene.stage.opengl()
+
+    def close_vtk(self) -> None:
+        """Let go of VTK and OpenGL; the widget stays black from now on."""
+        self._closed = True
+        self._redraw.stop()
+        self._scene.close()
+
+    # Drawing
+
+    def refresh(self) -> None:
+        """Show the present state: words and lines at once, the pictures within the next turns of the event loop."""
+        if self._closed:
+            return
+        self.update()
+        if not self._redraw.isActive():
+            self._redraw.start(0)
+
+    def _on_display(self, name: str) -> None:
+        if name == "radiological":
+            self._scene.aim()
+        self.refresh()
+
+    def _draw_some(self) -> None:
+        if self._closed or not self.isVisible():
+            return
+        self._fit()
+        began = perf_counter()
+        stale = self._scene.stale(first=self.active_plane)
+        while stale and perf_counter() - began < _TURN_SECONDS:
+            self._scene.draw([stale.pop(0)])
+        self.update()
+        if stale:
+            self._redraw.start(0)
+
+    def _device_size(self) -> QSize:
+        return QSize(*(max(1, round(length * self.devicePixelRatioF())) for length in (self.width(), self.height())))
+
+    def _fit(self) -> None:
+        size, scale = self._device_size(), self.devicePixelRatioF()
+        self._scene.resize(size.width(), size.height(), scale)
+        self._hand.scale = scale
+
+    def _device(self, point: QPointF) -> tuple[float, float]:
+        """The only place where logical become device pixels."""
+        scale = self.devicePixelRatioF()
+        return point.x() * scale, point.y() * scale
+
+    # Qt's events
+
+    def sizeHint(self) -> QSize:  # noqa: D102, N802
+        return QSize(1000, 640)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: D102, N802
+        self._fit()
+        painter = QPainter(self)
+        self._scene.paint(painter)
+        painter.end()
+
+    def resizeEvent(self, _event: QResizeEvent) -> None:  # noqa: D102, N802
+        self._fit()
+        self.refresh()
+
+    def event(self, event: QEvent) -> bool:  # noqa: D102
+        if event.type() in (QEvent.Type.Show, QEvent.Type.DevicePixelRatioChange):
+            self.refresh()
+        return super().event(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
+        self._hand.press(*self._device(event.position()), event.button(), event.modifiers())
+        self.refresh()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
+        point = self._device(event.position())
+        self._hand.move(*point, event.modifiers())
+        plane = self._scene.plane_at(*point)
+        self.hovered.emit(self._scene.position_at(plane, *point) if plane else None)
+        if event.buttons() != Qt.MouseButton.NoButton:
+            self.refresh()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
+        if self._hand.release(event.button()) == "menu":
+            self.context_menu_requested.emit(event.globalPosition().toPoint())
+        self.refresh()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._hand.double_click(*self._device(event.position()))
+            self.refresh()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: D102, N802
+        turns = (event.angleDelta().y() or event.angleDelta().x()) / 120.0
+        self._hand.wheel(*self._device(event.position()), turns, event.modifiers())
+        self.refresh()
+        event.accept()
+
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: D102, N802
+        plane = self._scene.plane_at(*self._device(event.position()))
+        self._hand.active = plane or self._hand.active
+
+    def leaveEvent(self, _event: QEvent) -> None:  # noqa: D102, N802
+        self.hovered.emit(None)
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102, N802
+        self.close_vtk()
+        super().closeEvent(event)
