@@ -171,25 +171,34 @@ def ranking(subjects: Sequence[tuple[Bools, Scores]], seed: int = 0, note: str =
     return figures
 
 
-def overlap(subjects: Sequence[tuple[Bools, Scores]], threshold: float, seed: int = 0, note: str = "") -> list[Figure]:
+def overlap(
+    subjects: Sequence[tuple[Bools, Scores]], threshold: float | None, seed: int = 0, note: str = ""
+) -> list[Figure]:
     """Mean Dice of the subjects with a lesion: above a given threshold, and at the best common one (oracle)."""
     ill = [(truth, scores) for truth, scores in subjects if truth.any()]
     if not ill:
         return []
     items = sum(truth.size for truth, _ in ill)
     prevalence = sum(int(truth.sum()) for truth, _ in ill) / items
-    given = np.array([dice(truth, scores > threshold) for truth, scores in ill])
     table = tabulate(ill)
     at_bins = table_dice(table.normal.astype(np.float64), table.abnormal.astype(np.float64))
     best = int(at_bins.mean(0).argmax())
+    rows = [("Dice (oracle)", at_bins[:, best], f"threshold {table.edges[best]:.6g} chosen with the truth")]
+    if threshold is not None:
+        given = np.array([dice(truth, scores > threshold) for truth, scores in ill])
+        rows.insert(0, ("Dice", given, note or f"threshold {threshold:.6g} from healthy data"))
     figures = []
-    for name, dices, words in (
-        ("Dice", given, note),
-        ("Dice (oracle)", at_bins[:, best], f"threshold {table.edges[best]:.6g} chosen with the truth"),
-    ):
+    for name, dices, words in rows:
         low, high = resample(len(ill), partial(_weighted_mean, dices), seed)
         figures.append(Figure(name, float(dices.mean()), low, high, len(ill), items, prevalence, words))
     return figures
+
+
+def mean(name: str, values: Sequence[float], note: str = "", seed: int = 0) -> Figure:
+    """The mean of one value a subject, with its interval."""
+    array = np.asarray(values, np.float64)
+    low, high = resample(len(array), partial(_weighted_mean, array), seed)
+    return Figure(name, float(array.mean()), low, high, len(array), len(array), 0.0, note)
 
 
 def _both(truth: Bools) -> bool:
