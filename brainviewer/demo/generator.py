@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brainviewer.demo import anatomy, scanner, tumour, writing
-from brainviewer.demo.scanner import FLAIR, T1, Grid
+from brainviewer.demo.scanner import FLAIR, T1, Grid, Protocol
 from engines.contract import Report
 
 SEED = 7
-STAGES = 8
+STAGES = 7
 TILT_DEGREES = 12.0
 FLAIR_SHAPE, FLAIR_PIXEL_MM, FLAIR_SLICE_MM = (256, 256, 34), 0.9375, 4.0
 T1_SHAPE, T1_VOXEL_MM = (192, 192, 144), 1.25
@@ -22,18 +24,28 @@ def oblique_axial() -> Grid:
     tilt = np.deg2rad(TILT_DEGREES)
     left, back = np.array([-1.0, 0, 0]), np.array([0.0, -np.cos(tilt), -np.sin(tilt)])
     up = np.cross(left, back)
-    return _centred(FLAIR_SHAPE, (left, back, up), (FLAIR_PIXEL_MM, FLAIR_PIXEL_MM, FLAIR_SLICE_MM), (0, -16, 17), 3.6)
+    return _centred(
+        FLAIR_SHAPE, (left, back, up), (FLAIR_PIXEL_MM, FLAIR_PIXEL_MM, FLAIR_SLICE_MM), (0.0, -16.0, 17.0), 3.6
+    )
 
 
 def sagittal() -> Grid:
     """A sagittal 3D acquisition over the whole head."""
     back, down, left = np.array([0.0, -1, 0]), np.array([0.0, 0, -1]), np.array([-1.0, 0, 0])
-    return _centred(T1_SHAPE, (back, down, left), (T1_VOXEL_MM,) * 3, (0, -14, 12), T1_VOXEL_MM)
+    return _centred(T1_SHAPE, (back, down, left), (T1_VOXEL_MM,) * 3, (0.0, -14.0, 12.0), T1_VOXEL_MM)
+
+
+def protocols() -> tuple[Protocol, ...]:
+    """What is scanned, in the order of the series."""
+    return (
+        Protocol(1, FLAIR, oblique_axial(), noise=1.6, window=(1200.0, 560.0)),
+        Protocol(2, T1, sagittal(), noise=2.4, window=(1500.0, 720.0)),
+    )
 
 
 def _centred(
     shape: tuple[int, int, int],
-    directions: tuple[np.ndarray, np.ndarray, np.ndarray],
+    directions: tuple[NDArray[np.float64], ...],
     spacing_mm: tuple[float, float, float],
     centre_mm: tuple[float, float, float],
     thickness_mm: float,
@@ -56,14 +68,19 @@ def generate(dicom: Path, nifti: Path, version: int, report: Report) -> None:
     lesion = tumour.grow(brain, rng)
     report(3, STAGES, "Adding skull and scalp")
     around = anatomy.wrap(brain, rng)
-    for step, (contrast, grid, noise, window) in enumerate(
-        ((FLAIR, oblique_axial(), 1.6, (1200.0, 560.0)), (T1, sagittal(), 2.4, (1500.0, 720.0)))
-    ):
-        report(4 + 2 * step, STAGES, f"Scanning {contrast.name}")
-        pixels = scanner.acquire(scanner.picture(brain, around, lesion, contrast, rng), brain, grid, noise, rng)
-        report(5 + 2 * step, STAGES, f"Writing {contrast.name}")
-        writing.write_dicom(dicom / contrast.name, contrast.name, step + 1, pixels, grid, version, window)
-        writing.write_nifti(nifti / f"{contrast.name.lower()}.nii.gz", pixels, grid)
-        truth = scanner.sample(lesion.lesion, brain.affine, grid) > 0.5
-        writing.write_nifti(nifti / f"{contrast.name.lower()}_lesion.nii.gz", truth.astype(np.uint8), grid)
+    report(4, STAGES, "Scanning")
+
+    def scan(protocol: Protocol) -> tuple[Protocol, NDArray[np.uint16], NDArray[np.bool_]]:
+        own = np.random.default_rng([SEED, protocol.number])
+        ideal = scanner.picture(brain, around, lesion, protocol.contrast, own)
+        pixels = scanner.acquire(ideal, brain.affine, protocol.grid, protocol.noise, own)
+        return protocol, pixels, scanner.sample(lesion.lesion, brain.affine, protocol.grid) > 0.5
+
+    with ThreadPoolExecutor() as pool:
+        for protocol, pixels, truth in pool.map(scan, protocols()):
+            name = protocol.contrast.name
+            report(4 + protocol.number, STAGES, f"Writing {name}")
+            writing.write_dicom(dicom / name, protocol, pixels, version)
+            writing.write_nifti(nifti / f"{name.lower()}.nii.gz", pixels, protocol.grid)
+            writing.write_nifti(nifti / f"{name.lower()}_lesion.nii.gz", truth.astype(np.uint8), protocol.grid)
     report(STAGES, STAGES, "The sample study is ready")

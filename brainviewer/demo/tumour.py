@@ -16,7 +16,7 @@ from brainviewer.demo.anatomy import COARSE_MM, Brain, Field, millimetres, refin
 
 CENTRE_MM = (33.0, 22.0, 27.0)  # right frontal white matter
 PUSH_MM, PUSH_RADIUS_MM = 7.5, 20.0
-STEPS, GROWTH, WHITE_SPREAD, GREY_SPREAD = 92, 0.085, 0.13, 0.008  # spread below 1/6, else the steps are unstable
+STEPS, GROWTH, WHITE_SPREAD, GREY_SPREAD = 100, 0.085, 0.13, 0.006  # spread below 1/6, else the steps are unstable
 OEDEMA_LEVELS, CORE_LEVELS = (0.06, 0.42), (0.45, 0.75)
 
 
@@ -105,9 +105,9 @@ def grow(brain: Brain, rng: np.random.Generator) -> Tumour:
     x, y, z = (axis for axis in millimetres(brain.t1.shape, brain.affine))
     near = [x[box[0]] - CENTRE_MM[0], (y[:, box[1]] - CENTRE_MM[1]) * 0.8, (z[:, :, box[2]] - CENTRE_MM[2]) * 0.95]
     radius = np.sqrt(near[0] ** 2 + near[1] ** 2 + near[2] ** 2) + 2.2 * rough
-    core = (1 - _smoothstep(radius, 13, 17)) * _smoothstep(density, *CORE_LEVELS)
+    core = (1 - _smoothstep(radius, 9, 13.5)) * _smoothstep(density, *CORE_LEVELS)
     hollow = np.sqrt((near[0] - 2) ** 2 + (near[1] + 3) ** 2 + (near[2] - 1) ** 2) + 1.2 * rough
-    cyst = (1 - _smoothstep(hollow, 4.5, 7.5)) * core
+    cyst = (1 - _smoothstep(hollow, 3.5, 6.5)) * core
     return Tumour(*(_on_fine_grid(field, brain, box) for field in (oedema, core, cyst)))
 
 

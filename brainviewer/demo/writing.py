@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brainviewer.demo.scanner import Grid
+from brainviewer.demo.scanner import Grid, Protocol
 
 RESEARCH = "Simulated. Research use only, not for diagnosis."
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -78,10 +78,9 @@ def _short(number: float) -> str:
     return f"{number:.6f}"
 
 
-def write_dicom(
-    folder: Path, name: str, number: int, pixels: NDArray[np.uint16], grid: Grid, version: int, window: tuple[float, float]
-) -> None:
-    """One series, a file a slice. pixels: (columns, rows, slices) on `grid`."""
+def write_dicom(folder: Path, protocol: Protocol, pixels: NDArray[np.uint16], version: int) -> None:
+    """One series, a file a slice. pixels: (columns, rows, slices) on the protocol's grid."""
+    name, grid = protocol.contrast.name, protocol.grid
     folder.mkdir(parents=True, exist_ok=True)
     lps = LPS @ grid.affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -91,11 +90,11 @@ def write_dicom(
         dataset = _patient_and_study(version)
         dataset.SOPInstanceUID = uid(version, name, index)
         dataset.SeriesInstanceUID = uid(version, name)
-        dataset.SeriesNumber, dataset.InstanceNumber = number, index + 1
+        dataset.SeriesNumber, dataset.InstanceNumber = protocol.number, index + 1
         dataset.SeriesDescription = f"{name} simulated - RESEARCH"
         dataset.ProtocolName = name
         _sequence(dataset, name)
-        _pixels(dataset, grid.shape[1], grid.shape[0], window)
+        _pixels(dataset, grid.shape[1], grid.shape[0], protocol.window)
         position = lps[:3, 3] + index * lps[:3, 2]
         dataset.ImagePositionPatient = [_short(value) for value in position]
         dataset.ImageOrientationPatient = [_short(value) for value in (*along_row, *along_column)]
