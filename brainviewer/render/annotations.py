@@ -18,6 +18,7 @@ _TEXT = "#c9ced6"
 _QUIET = "#8b929d"
 _MARGIN = 8.0
 _GAP = 10.0
+_LETTER_RIM = 30.0
 _BAR_WIDTH = 9.0
 _BAR_ROOM = 58.0
 RESEARCH = "Research use only"
@@ -38,7 +39,6 @@ class ColourBar:
 
     palette: str
     threshold: float
-    title: str = ""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Annotator:
 
     def paint(self, annotation: Annotation) -> None:
         """Everything, the crosshair lowest."""
-        self._crosshair(annotation.crosshair)
+        self._crosshair(annotation.crosshair, _LETTER_RIM if annotation.letters else 0.0)
         room = _BAR_ROOM if annotation.colour_bar is not None else 0.0
         self._letters(annotation.letters, room)
         self._heading(annotation)
@@ -106,8 +106,11 @@ class Annotator:
         self._painter.setPen(QColor(colour))
         self._painter.drawText(baseline, text)
 
-    def _crosshair(self, lines: list[Line]) -> None:
-        """Thin lines that leave the point itself free."""
+    def _crosshair(self, lines: list[Line], rim: float) -> None:
+        """Thin lines that leave the point itself and the rim with the letters free."""
+        self._painter.save()
+        inner = QRectF(rim, rim, self._width - 2 * rim, self._height - 2 * rim)
+        self._painter.setClipRect(inner, Qt.ClipOperation.IntersectClip)
         self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         reach = self._width + self._height
         for line in lines:
@@ -117,6 +120,7 @@ class Annotator:
             at, along = QPointF(*line.through), QPointF(*line.direction)
             self._painter.drawLine(QLineF(at + along * _GAP, at + along * reach))
             self._painter.drawLine(QLineF(at - along * _GAP, at - along * reach))
+        self._painter.restore()
 
     def _letters(self, letters: dict[str, str], room: float) -> None:
         """R, L, A, P, S, I in the middle of each edge."""

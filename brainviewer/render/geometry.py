@@ -41,10 +41,10 @@ def letters(direction: ArrayLike) -> str:
     """Where a direction (RAS) points in the patient: "L", or "LA" where it is oblique."""
     unit = np.asarray(direction, dtype=np.float64)
     unit = unit / np.linalg.norm(unit)
-    names: list[str] = [pair[0] if value > 0 else pair[1] for pair, value in zip(("RL", "AP", "SI"), unit, strict=True)]
+    names = [pair[0] if value > 0 else pair[1] for pair, value in zip(("RL", "AP", "SI"), unit, strict=True)]
     order = np.argsort(-np.abs(unit), kind="stable")
     second = names[order[1]] if abs(unit[order[1]]) > _SECOND_LETTER else ""
-    return names[order[0]] + second
+    return str(names[order[0]]) + second
 
 
 def describe(position_mm: ArrayLike) -> str:

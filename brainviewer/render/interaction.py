@@ -1,4 +1,4 @@
-"""Mouse and wheel -> state. Knows no widget: it is told buttons, points and keys, and moves cursor, window and views."""
+"""Mouse and wheel -> state. Knows no widget: it is told buttons, points and keys, and moves cursor and views."""
 
 from __future__ import annotations
 

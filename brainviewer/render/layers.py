@@ -120,5 +120,5 @@ class SliceLayers:
         """What is contoured: a mask's 0/1 slice by name, or the heatmap's tail (None), float32 (up, across)."""
         if name is None:
             return tail(np.maximum(self.percentiles(index), 0))
-        inside = self._slice(("mask", name), self._layers.masks[name].mask, index, 1, "max") > 0
-        return inside.astype(np.float32)
+        inside: NDArray[np.uint8] = self._slice(("mask", name), self._layers.masks[name].mask, index, 1, "max")
+        return (inside > 0).astype(np.float32)

@@ -49,7 +49,7 @@ def save_views(
         image = QImage(*size, QImage.Format.Format_RGB32)
         image.setDevicePixelRatio(max(1.0, size[1] / 1000))
         painter = QPainter(image)
-        scene.paint(painter, research=True)
+        scene.paint(painter, export=True)
         painter.end()
     finally:
         scene.close()
@@ -74,9 +74,9 @@ def hottest(volume: Volume, heatmap: Heatmap, threshold: float) -> NDArray[np.fl
 
 
 def opengl_renderer() -> str:
-    """What draws the views on this machine: window class, vendor, renderer, version. Raises KnownError where nothing can.
+    """What draws the views on this machine: window class, vendor, renderer, version.
 
-    Ask in a subprocess: a broken driver may end the process.
+    Raises KnownError where nothing can. Ask in a subprocess: a broken driver may end the process.
     """
     stage = Stage()
     try:

@@ -15,8 +15,8 @@ SCALE_LOW = 90.0
 SCALE_HIGH = 99.9
 SCALE_TICKS = (90.0, 95.0, 99.0, 99.9)
 
-# The dark end of the palettes would look like dark tissue on a grey image, so the scale starts here.
-_PALETTE_START = 0.25
+# The ends of the palettes would look like dark and bright tissue on a grey image, so the scale uses their middle.
+_PALETTE_START, _PALETTE_END = 0.25, 0.93
 
 
 def tail(percentiles: ArrayLike) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def scale_position(percentiles: ArrayLike) -> NDArray[np.float32]:
 
 def scale_colours(name: str) -> NDArray[np.uint8]:
     """Colours of the bar from low to high, uint8 (256, 3)."""
-    rows = np.linspace(_PALETTE_START * 255, 255, 256)
+    rows = np.linspace(_PALETTE_START * 255, _PALETTE_END * 255, 256)
     table = palette(name).astype(np.float64)
     columns = [np.interp(rows, np.arange(256), table[:, channel]) for channel in range(3)]
     return np.rint(np.stack(columns, axis=1)).astype(np.uint8)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPolygonF, QTransform
+from PySide6.QtCore import QPointF
+from PySide6.QtGui import QImage, QPainter, QTransform
 
 from brainviewer.render.annotations import Annotation, Annotator, ColourBar, Line
-from brainviewer.render.contours import contours
 from brainviewer.render.geometry import Plane, PlaneGeometry, describe, is_oriented
 from brainviewer.render.layers import Layers, Look, SliceLayers
-from brainviewer.render.overlay import scale_colours, scale_position, tail
+from brainviewer.render.outlines import Outlines
 from brainviewer.render.slice_view import ZOOM_RANGE, SliceView
 from brainviewer.render.stage import Stage
 from brainviewer.state import Display
@@ -22,6 +23,17 @@ _CUTTING: dict[Plane, tuple[Plane, Plane]] = {
     "sagittal": ("coronal", "axial"),
     "coronal": ("sagittal", "axial"),
 }
+
+
+class PaintKind(NamedTuple):
+    """What a view is painted for.
+
+    primary: the large view, which carries window, colour bar and titles for all.
+    export: a file; letters and "Research use only" are always written.
+    """
+
+    primary: bool
+    export: bool
 
 
 class PlaneView:
@@ -44,20 +56,21 @@ class PlaneView:
         self._cut_key: object = None
         self._drawn_key: object = None
         self._image: QImage | None = None
-        self._outlines: dict[object, QPainterPath] = {}
+        self._outlines: Outlines | None = None
 
     def set_layers(self, layers: Layers, geometry: PlaneGeometry) -> None:
         """Show other layers or the same ones from another side; pan and zoom stay."""
         self._layers, self.geometry = layers, geometry
         self._slices = SliceLayers(layers, geometry)
+        self._outlines = Outlines(layers, self._slices)
         self.forget()
 
     def forget(self) -> None:
         """Voxels of a layer have changed."""
         self._edition += 1
-        self._outlines.clear()
-        if self._slices is not None:
+        if self._slices is not None and self._outlines is not None:
             self._slices.forget()
+            self._outlines.forget()
 
     def reset(self) -> None:
         """Fit the whole volume into the view."""
@@ -141,50 +154,20 @@ class PlaneView:
         self._image = image.convertToFormat(QImage.Format.Format_RGB32)
         self._drawn_key = drawn_key
 
-    def paint(self, painter: QPainter, display: Display, position_mm: NDArray[np.float64], research: bool) -> None:
+    def paint(self, painter: QPainter, display: Display, position_mm: NDArray[np.float64], kind: PaintKind) -> None:
         """Paint the drawn slice and everything on it; the painter counts logical pixels of the view."""
         if self.geometry is None or self._image is None:
             return
         self._image.setDevicePixelRatio(self._scale)
         painter.drawImage(QPointF(0, 0), self._image)
-        self._paint_outlines(painter, display)
+        if self._outlines is not None:
+            painter.save()
+            painter.setTransform(self._voxels_to_pixels(), True)
+            self._outlines.paint(painter, display, self._index)
+            painter.restore()
         size = (self._size[0] / self._scale, self._size[1] / self._scale)
-        if display.annotations or research:
-            Annotator(painter, size).paint(self._annotation(display, position_mm, research))
-
-    def _paint_outlines(self, painter: QPainter, display: Display) -> None:
-        """Outlines of masks, and of the heatmap in contour mode."""
-        if self._layers is None:
-            return
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setTransform(self._voxels_to_pixels(), True)
-        for name, layer in self._layers.masks.items():
-            self._stroke(painter, self._outline(name, 0.5), QColor(layer.colour), 1.2)
-        if self._layers.heatmap is not None and display.heatmap_visible and display.contour:
-            place = round(float(scale_position(display.threshold)) * 255)
-            colour = QColor(*(int(value) for value in scale_colours(display.palette)[place]))
-            colour.setAlphaF(max(display.opacity, 0.5))
-            self._stroke(painter, self._outline(None, float(tail(display.threshold))), colour, 1.6)
-        painter.restore()
-
-    def _stroke(self, painter: QPainter, path: QPainterPath, colour: QColor, width: float) -> None:
-        pen = QPen(colour, width, j=Qt.PenJoinStyle.RoundJoin)
-        pen.setCosmetic(True)
-        painter.setPen(pen)
-        painter.drawPath(path)
-
-    def _outline(self, name: str | None, value: float) -> QPainterPath:
-        """A layer's outline on the shown slice, in voxels; kept until slice, layer or value change."""
-        key = (name, value, self._index)
-        if key not in self._outlines and self._slices is not None:
-            for other in [other for other in self._outlines if isinstance(other, tuple) and other[0] == name]:
-                del self._outlines[other]
-            path = QPainterPath()
-            for line in contours(self._slices.field(name, self._index), value):
-                path.addPolygon(QPolygonF([QPointF(x, y) for x, y in line.tolist()]))
-            self._outlines[key] = path
-        return self._outlines[key]
+        if display.annotations or kind.export:
+            Annotator(painter, size).paint(self._annotation(display, position_mm, kind))
 
     def _voxels_to_pixels(self) -> QTransform:
         """(across, up) in voxels of the shown slice -> logical pixels."""
@@ -195,29 +178,25 @@ class PlaneView:
         origin, across, up = self._vtk.to_pixel(corners) / self._scale
         return QTransform(*(across - origin), *(up - origin), *origin)
 
-    def _annotation(self, display: Display, position_mm: NDArray[np.float64], research: bool) -> Annotation:
+    def _annotation(self, display: Display, position_mm: NDArray[np.float64], kind: PaintKind) -> Annotation:
+        annotation = Annotation(self.plane, research=kind.export and kind.primary)
         if self.geometry is None or self._layers is None:
-            return Annotation(self.plane)
-        volume = self._layers.volume
-        oriented = is_oriented(volume)
-        annotation = Annotation(self.plane, research=research)
-        corner = [f"W {display.window:.4g}  L {display.level:.4g}"]
-        if oriented:
+            return annotation
+        volume, heatmap = self._layers.volume, self._layers.heatmap
+        window = f"W {display.window:.4g}  L {display.level:.4g}"
+        corner = [window] if volume.is_picture else [describe(position_mm), window]
+        if is_oriented(volume):
             annotation.letters = self._vtk.edge_letters()
         if not volume.is_picture:
             annotation.heading = f"{self._index + 1} / {self.geometry.count}"
-            corner.insert(0, describe(position_mm))
-            if display.crosshair:
-                annotation.crosshair = self._crosshair(position_mm)
-        if self.plane == "axial" or volume.is_picture:
-            annotation.corners["bottom_left"] = corner
+            annotation.crosshair = self._crosshair(position_mm) if display.crosshair else []
         if volume.calibrated:
             annotation.mm_per_pixel = self._vtk.mm_per_pixel * self._scale
-        heatmap = self._layers.heatmap
-        if heatmap is not None and display.heatmap_visible and (self.plane == "axial" or volume.is_picture):
-            annotation.colour_bar = ColourBar(display.palette, display.threshold, heatmap.title)
-            if heatmap.title:
-                annotation.corners["top_right"] = [heatmap.title]
+        if kind.primary:
+            annotation.corners["bottom_left"] = corner
+        if kind.primary and heatmap is not None and display.heatmap_visible:
+            annotation.colour_bar = ColourBar(display.palette, display.threshold)
+            annotation.corners["top_right"] = [heatmap.title]
         return annotation
 
     def _crosshair(self, position_mm: NDArray[np.float64]) -> list[Line]:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QPainter
 
-from brainviewer.render.geometry import PLANES, Plane, is_oriented, picture_plane, plane_geometry
+from brainviewer.render.geometry import PLANES, Plane, picture_plane, plane_geometry
 from brainviewer.render.layers import Layers, Look
 from brainviewer.render.layout import Rectangle, rectangles
 from brainviewer.render.overlay import Heatmap, MaskLayer
-from brainviewer.render.plane_view import PlaneView
+from brainviewer.render.plane_view import PaintKind, PlaneView
 from brainviewer.render.stage import Stage
 from brainviewer.render.window_level import auto_window
 from brainviewer.state import Cursor, Display
@@ -178,30 +178,25 @@ class TriplanarScene:
         for plane in planes:
             self._views[plane].draw(self.look(), self.display.interpolate)
 
-    def paint(self, painter: QPainter, research: bool = False) -> None:
+    def paint(self, painter: QPainter, export: bool = False) -> None:
         """Paint the views as last drawn, with lines and words of this moment, in logical pixels.
 
-        research: for exports; always writes the letters and "Research use only".
+        export: for files; always writes the letters and "Research use only".
         """
         scale = self._scale
-        painter.fillRect(QRectF(0, 0, self._size[0] / scale, self._size[1] / scale), _BACKGROUND)
         places = self.places()
-        if len(places) > 1:
-            painter.fillRect(QRectF(0, 0, self._size[0] / scale, self._size[1] / scale), _SEAM)
+        surface = QRectF(0, 0, self._size[0] / scale, self._size[1] / scale)
+        painter.fillRect(surface, _SEAM if len(places) > 1 else _BACKGROUND)
         for plane, place in places.items():
             self._ready(plane, place)
+            kind = PaintKind(primary=plane == next(iter(places)), export=export)
             painter.save()
             painter.setClipRect(
                 QRectF(place.left / scale, place.top / scale, place.width / scale, place.height / scale)
             )
             painter.translate(place.left / scale, place.top / scale)
-            self._views[plane].paint(painter, self.display, self.cursor.position_mm, research)
+            self._views[plane].paint(painter, self.display, self.cursor.position_mm, kind)
             painter.restore()
-
-    @property
-    def has_letters(self) -> bool:
-        """False for radiographs and photographs, which know no patient axes."""
-        return self._layers is not None and is_oriented(self._layers.volume)
 
     def close(self) -> None:
         """Let go of VTK."""

@@ -121,7 +121,7 @@ class TriplanarView(QWidget):
         image = QImage(self._device_size(), QImage.Format.Format_RGB32)
         image.setDevicePixelRatio(self.devicePixelRatioF())
         painter = QPainter(image)
-        self._scene.paint(painter, research=True)
+        self._scene.paint(painter, export=True)
         painter.end()
         if not image.save(str(path), "PNG"):  # type: ignore[call-overload]
             raise KnownError(f"The picture could not be saved as {path}.", "Choose a folder you may write to.")
