@@ -102,6 +102,8 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         if path.stat().st_size > LARGEST_TABLE:
             raise BadCohort(f"{path} is too large for a cohort table.", "Choose a CSV file.")
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise BadCohort(f"There is no cohort file {path}.", "Check the path.") from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise BadCohort(f"{path} cannot be read as a text file.", "Choose a CSV file in UTF-8.") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
