@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -44,15 +45,17 @@ def _plausible_first_element(head: bytes, size: int) -> bool:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """No validation of values nobody reads: faster, and no warnings that quote the patient."""
-    settings = pydicom.config.settings
-    before = settings.reading_validation_mode
+    """No validation of values nobody reads: faster, and no warnings or log lines that quote the patient."""
+    settings, log = pydicom.config.settings, logging.getLogger("pydicom")
+    before, level = settings.reading_validation_mode, log.level
     settings.reading_validation_mode = pydicom.config.IGNORE
+    log.setLevel(logging.CRITICAL + 1)
     try:
         with quiet_libraries():
             yield
     finally:
         settings.reading_validation_mode = before
+        log.setLevel(level)
 
 
 def read_header(path: Path, tags: Sequence[str]) -> Dataset:
@@ -89,7 +92,7 @@ def _is_deflated(path: Path) -> bool:
     within = first[:4] == b"\x02\x00\x00\x00" and PREAMBLE + 12 + struct.unpack("<I", first[8:12])[0] <= len(head)
     if within or len(head) < META_BYTES:
         return DeflatedExplicitVRLittleEndian.encode() + b"\0" in head + b"\0"
-    return read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    return bool(read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
 
 
 def _read_deflated(path: Path, tags: Sequence[str], limit: int, *, cut_is_fine: bool) -> Dataset:
@@ -114,5 +117,5 @@ def _at_pixels(tag: object, _vr: str | None, _length: int) -> bool:
     return tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 
-def _tags(keywords: Sequence[str], pixels: bool) -> list[pydicom.tag.BaseTag]:
+def _tags(keywords: Sequence[str], pixels: bool) -> list[pydicom.tag.BaseTag | int]:
     return [pydicom.tag.Tag(keyword) for keyword in (*keywords, *(("PixelData",) if pixels else ()))]

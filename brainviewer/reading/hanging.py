@@ -66,4 +66,5 @@ def _grey(values: NDArray[np.float32], window: tuple[float, float] | None) -> ND
     low, high = np.percentile(values, TAILS)
     if window is not None:
         low, high = window[1] - window[0] / 2, window[1] + window[0] / 2
-    return (np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
+    return np.asarray(grey, np.uint8)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 _WORDS = re.compile(r"[a-z0-9*]+")
 _LOCALIZERS = {"loc", "localizer", "localiser", "scout", "survey", "3plane"}
 _NOT_A_CONTRAST = _LOCALIZERS | {"dwi", "adc", "dti", "swi", "bold", "asl"}
-_LABELS = {"seg", "mask", "label", "labels", "dseg", "probseg", "lesion", "roi"}
+_LABELS = {"seg", "mask", "label", "labels", "dseg", "probseg", "lesion", "roi", "aseg", "dlmuse"}
 _TOKENS = {
     "T1": {"t1", "t1w", "t1n", "t1c", "t1ce", "t1gd", "t1wi", "mprage", "mp2rage", "spgr", "fspgr", "bravo"},
     "FLAIR": {"flair", "t2flair", "t2f", "flairw", "darkfluid"},
@@ -82,7 +82,7 @@ def _from_timing(timing: MrTiming) -> str:
 
 
 def from_radiograph(modality: str, *texts: str) -> str:
-    """ "CT" for CT; "CXR" for a radiograph whose body part, view or description says chest."""
+    """The word "CT" for CT, "CXR" for a radiograph whose body part, view or description says chest."""
     if modality == "CT":
         return "CT"
     chest = any(re.search(r"chest|thorax|lung|cxr", text.lower()) for text in texts)

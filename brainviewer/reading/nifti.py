@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 import nibabel
 import numpy as np
 from nibabel.openers import Opener
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from brainviewer.reading.dicom_frames import LUMINANCE
@@ -120,7 +121,7 @@ def _affine(header: Any, shape: tuple[int, int, int], warnings: list[str]) -> tu
 def _qform(header: Any) -> tuple[NDArray[np.float64] | None, int]:
     try:
         qform, code = header.get_qform(coded=True)
-    except (nibabel.spatialimages.HeaderDataError, ValueError):
+    except (HeaderDataError, ValueError):
         return None, int(header["qform_code"])
     return qform, code
 
