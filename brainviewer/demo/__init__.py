@@ -5,7 +5,6 @@ Importing this package is cheap; the work (scipy, nibabel, pydicom) is imported 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -63,12 +62,9 @@ def _make_anew(folder: Path, report: Report) -> None:
 
 def cache_folder() -> Path:
     """Where the sample study is kept between starts."""
-    home = os.environ.get("BRAINVIEWER_HOME")
-    if home:
-        return Path(home) / "cache" / "demo"
-    from platformdirs import user_cache_path
+    from brainviewer.storage import folders
 
-    return user_cache_path("brainviewer", appauthor=False) / "demo"
+    return folders.cache_dir() / "demo"
 
 
 def cached(report: Report = silent) -> Path:

@@ -1,4 +1,4 @@
-"""From a path to voxels in view: scan headers, choose a series, decode it, make thumbnails. All in the reading worker."""
+"""From a path to voxels in view: scan, choose a series, decode, make thumbnails. All in the reading worker."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Opening(QObject):
 
 
 def first_series(studies: Sequence[Study]) -> Series | None:
-    """The series worth a first look: a volume rather than a picture or localiser, of known contrast, free of warnings."""
+    """The series worth a first look: rather a volume of known contrast than a picture, a localiser or a warning."""
 
     def rank(series: Series) -> tuple[bool, bool, bool, bool]:
         few = not series.is_picture and min(series.shape) < 8

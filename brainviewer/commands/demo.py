@@ -1,0 +1,122 @@
+"""`brainviewer demo`: the sample study with every engine's heatmap that fits it, in a window or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from brainviewer.commands.outcome import known_trouble, tell
+
+if TYPE_CHECKING:
+    from brainviewer.commands.matching import Match
+    from brainviewer.study import Study
+    from engines import AnomalyResult, Report, Volume
+    from engines.model_package import Model
+
+NO_MODEL = "No model that fits the sample study comes with this copy of BrainViewer, so there is no heatmap on it yet."
+
+
+def demo(
+    offscreen: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write pictures and results, no window.")
+    ] = None,
+    device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to compute off-screen.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts for scripts (off-screen only).")] = False,
+) -> None:
+    """Open the sample study with heatmaps; --offscreen writes them to PNG and result files without a screen."""
+    from brainviewer.demo import cached
+    from engines.terminal import progress
+
+    with known_trouble():
+        with progress() as report:
+            study = cached(report)
+            facts = None if offscreen is None else draw(study, offscreen, device, report)
+        if facts is not None:
+            tell(facts, as_json)
+            if not facts["runs"]:
+                typer.echo(NO_MODEL, err=True)
+            return
+    from brainviewer.app import main
+
+    raise typer.Exit(main([study], demo=True))
+
+
+def draw(study: Path, out: Path, device: str, report: Report) -> dict[str, Any]:
+    """Detect on the sample study and write pictures and results to `out`; returns what was written."""
+    from brainviewer import reading
+    from brainviewer.commands.matching import models_at_hand
+    from brainviewer.storage.folders import make
+
+    make(out)
+    studies = reading.scan([study], report)
+    volumes: dict[str, Volume] = {}
+    pictures, runs = [], []
+    for series in studies[0].series:
+        volumes[series.uid] = reading.load(series, report)
+        pictures.append(str(_picture(out / f"{series.modality or 'series'}.png", volumes[series.uid])))
+    for match in fitting(studies, models_at_hand()):
+        runs.append(_run(match, volumes[match.series.uid], out, device, report))
+    return {"study": str(study), "folder": str(out.resolve()), "pictures": pictures, "runs": runs}
+
+
+def fitting(studies: list[Study], models: Iterable[Model]) -> list[Match]:
+    """The first model of each engine made for a series of the study; models for other images are left out."""
+    from brainviewer.commands.matching import Match
+
+    found: dict[str, Match] = {}
+    for model in models:
+        for series in studies[0].series:
+            if model.card.modality and model.card.modality == series.modality:
+                found.setdefault(model.card.engine, Match(model, series))
+    return list(found.values())
+
+
+def _picture(path: Path, volume: Volume, result: AnomalyResult | None = None, title: str = "") -> Path:
+    from brainviewer.render.offscreen import save_views
+
+    percentiles = None if result is None else _percentiles(result)
+    save_views(volume, percentiles, None if result is None else result.region, path, title=title)
+    return path
+
+
+def _percentiles(result: AnomalyResult) -> Any:
+    from brainviewer.jobs.tasks import percentiles_of
+
+    return percentiles_of(result)
+
+
+def _run(match: Match, volume: Volume, out: Path, device: str, report: Report) -> dict[str, Any]:
+    from engines import catalog, results
+
+    card = match.model.card
+    result = catalog.create(card.engine, match.model.folder, device).detect(volume, report)
+    folder = out / card.engine
+    results.write(folder, result, volume)
+    title = f"{catalog.card(card.engine).title} {card.version}"
+    picture = _picture(out / f"{card.engine}.png", volume, result, title)
+    return {
+        "engine": card.engine,
+        "model": f"{card.name} {card.version}",
+        "series": match.series.modality,
+        "picture": str(picture),
+        "results": str(folder),
+        "seconds": round(result.provenance.seconds, 2),
+        "dice_with_the_true_lesion": _dice(result, volume, match.series.modality),
+    }
+
+
+def _dice(result: AnomalyResult, volume: Volume, modality: str) -> float | None:
+    """Overlap of the mask with the lesion that was simulated; None should the grids not be the same."""
+    import nibabel as nib
+    import numpy as np
+
+    from brainviewer.demo import cache_folder
+
+    truth = nib.load(cache_folder() / "nifti" / f"{modality.lower()}_lesion.nii.gz")
+    if truth.shape != volume.shape or not np.allclose(truth.affine, volume.affine, atol=1e-2):
+        return None
+    lesion, mask = np.asarray(truth.dataobj) > 0, result.mask()
+    return round(float(2 * (lesion & mask).sum() / max(lesion.sum() + mask.sum(), 1)), 3)

@@ -1,0 +1,165 @@
+"""The middle of the window: the views, or what to do when there is nothing to see yet."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStackedLayout, QWidget
+
+from brainviewer.panels.parts import column, label, row
+from brainviewer.panels.theme import GRID, Theme
+from brainviewer.render.triplanar import TriplanarView
+from brainviewer.render.window_level import Preset, auto_window, presets
+from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.session import Session
+
+
+class Viewport(QWidget):
+    """Shows the session's volume and the heatmap of its active run.
+
+    Signals:
+        presets_changed(object): other window presets hold now (list of Preset).
+    """
+
+    presets_changed = Signal(object)
+
+    def __init__(
+        self, session: Session, cursor: Cursor, display: Display, tool: Tool, theme: Theme, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._cursor, self._display = session, cursor, display
+        self._presets: list[Preset] = []
+        self._automatic: tuple[float, float] | None = None
+        self._shown_uid = ""
+        self.view = TriplanarView(cursor, display, tool)
+        self.empty = EmptyState(theme)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self.view)
+        session.volume_changed.connect(self._show_volume)
+        session.volume_filled.connect(self._refresh_volume)
+        session.runs_changed.connect(self._show_run)
+        self._show_volume()
+
+    def _show_volume(self) -> None:
+        volume, series = self._session.volume, self._session.series
+        self._stack.setCurrentWidget(self.view if series is not None else self.empty)
+        self.view.set_volume(volume)
+        if volume is None or series is None:
+            self._offer([])
+            return
+        if series.uid != self._shown_uid:
+            self._shown_uid = series.uid
+            self._automatic = None
+            self._display.set_window(0.0, 0.0)
+        self._choose_window()
+        self._show_run()
+
+    def _refresh_volume(self) -> None:
+        self.view.refresh_voxels()
+        self._choose_window()
+
+    def _choose_window(self) -> None:
+        """The window from the file, else an automatic one, until the reader chooses another."""
+        volume, series = self._session.volume, self._session.series
+        if volume is None or series is None:
+            return
+        kind = series.modality or series.kind
+        if kind in ("", "NIfTI", "picture"):
+            kind = series.kind
+        self._offer(_with_stored(list(presets(kind, volume.voxels)), series.window))
+        chosen = self._display.window, self._display.level
+        if chosen == (0.0, 0.0) or chosen == self._automatic:
+            width, level = series.window or auto_window(volume.voxels, kind)
+            self._display.set_window(width, level)
+            self._automatic = self._display.window, self._display.level
+
+    def _offer(self, offered: list[Preset]) -> None:
+        if offered != self._presets:
+            self._presets = offered
+            self.presets_changed.emit(offered)
+
+    def _show_run(self) -> None:
+        run = self._session.active_run
+        volume = self._session.volume
+        if run is None or volume is None or run.percentiles.shape != volume.shape:
+            self.view.set_heatmap(None, None)
+        else:
+            self.view.set_heatmap(run.percentiles, run.result.region, run.title)
+
+    def reset(self) -> None:
+        """Fit all views and go back to the automatic window."""
+        self.view.reset_view()
+        if self._automatic is not None:
+            self._display.set_window(*self._automatic)
+
+    def is_maximised(self) -> bool:
+        """True when one view fills the window."""
+        return self.view.maximised is not None
+
+    def toggle_maximised(self) -> None:
+        """Fill the window with the view under the pointer, or show all."""
+        self.view.maximise(None if self.is_maximised() else self.view.active_plane)
+
+    def step(self, count: int) -> None:
+        """Go slices on or back in the view under the pointer."""
+        self.view.step(self.view.active_plane, count)
+
+    def has_preset(self, number: int) -> bool:
+        """True when there is a window preset with this number (from 0)."""
+        return number < len(self._presets)
+
+    def use_preset(self, number: int) -> None:
+        """Use a window preset by its number (from 0)."""
+        if self.has_preset(number):
+            preset = self._presets[number]
+            self._display.set_window(preset.width, preset.level)
+
+
+def _with_stored(offered: list[Preset], stored: tuple[float, float] | None) -> list[Preset]:
+    return [*offered, Preset("As stored", *stored)] if stored is not None else offered
+
+
+class EmptyState(QWidget):
+    """What a new user sees: drop something, open something, or look at the sample study."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._icon = QLabel()
+        self._drop = QFrame()
+        self._drop.setProperty("role", "drop")
+        self.files = QPushButton("Open files ...")
+        self.folder = QPushButton("Open a folder ...")
+        self.demo = QPushButton("Open the sample study")
+        self.demo.setProperty("role", "primary")
+        self.files.setToolTip("DICOM, DICOMDIR, ZIP, NIfTI, PNG or JPEG (Ctrl+O)")
+        self.folder.setToolTip("All studies in a folder (Ctrl+Shift+O)")
+        self.demo.setToolTip("A simulated head scan with a tumour, made on this computer (Ctrl+D)")
+        self._lay_out()
+        theme.changed.connect(self._paint)
+        self._paint()
+
+    def _lay_out(self) -> None:
+        centre = Qt.AlignmentFlag.AlignHCenter
+        title = label("Drop a study here", "title")
+        formats = label("A DICOM folder, DICOMDIR or ZIP, NIfTI files, PNG or JPEG pictures", "muted")
+        steps = label("Then choose an engine on the right and press Run: the heatmap shows what healthy scans do not have.", "muted")
+        box = column(None, self._icon, title, formats, spacing=GRID)
+        for widget in (self._icon, title, formats):
+            box.setAlignment(widget, centre)
+        box.addSpacing(GRID * 2)
+        box.addLayout(row(None, self.demo, self.files, self.folder, None))
+        box.addSpacing(GRID * 2)
+        box.addWidget(steps, alignment=centre)
+        box.addStretch(1)
+        self._drop.setLayout(box)
+        self.setLayout(column(self._drop, margin=GRID * 3))
+
+    def show_over(self, over: bool) -> None:
+        """Answer while something is dragged over the window."""
+        self._drop.setProperty("over", "true" if over else "false")
+        self._drop.style().unpolish(self._drop)
+        self._drop.style().polish(self._drop)
+
+    def _paint(self) -> None:
+        self._icon.setPixmap(self._theme.pixmap("brain", 64))
