@@ -77,7 +77,7 @@ class SliceStack:
             indices=self.indices[keep],
         )
 
-    def per_slice(self, values: NDArray[np.floating]) -> NDArray[np.float32]:  # type: ignore[type-arg]
+    def per_slice(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """One value a prepared slice -> one value a volume slice along `axis`, NaN where not prepared."""
         out = np.full(self.slices, np.nan, np.float32)
         out[self.indices] = values
@@ -145,9 +145,8 @@ def _foreground(volume: Volume, normalisation: Normalisation) -> tuple[NDArray[n
     if volume.is_picture:
         axis = volume.slice_axis
         plane = np.moveaxis(volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1), axis, 0)
-        return np.moveaxis(head_mask(np.nan_to_num(plane), 240.0 / max(plane.shape)), 0, axis), (
-            "approximate head mask",
-        )
+        head = head_mask(np.nan_to_num(plane), FRAME_MM / max(plane.shape))
+        return np.moveaxis(head, 0, axis), ("approximate head mask",)
     mask, stripped = brain_mask(volume)
     return mask, ("brain mask from the skull-stripped scan" if stripped else "approximate brain mask",)
 
@@ -172,12 +171,12 @@ def _from_pictures(stack: NDArray[np.float32], ornt: NDArray[np.float64], axis: 
 
 def _square(mask: NDArray[np.bool_], row_mm: float, col_mm: float, margin: float) -> tuple[int, int, int, int]:
     """Top, left, height, width in voxels of the square (in mm) around the foreground; may reach over the border."""
-    plane = mask.any(0)
+    plane = np.any(mask, axis=0)
     if not plane.any():
         raise BadVolume("No brain was found in this volume.", "Check that this series is a scan of the head.")
     rows, cols = np.flatnonzero(plane.any(1)), np.flatnonzero(plane.any(0))
     side = max((rows[-1] - rows[0] + 1) * row_mm, (cols[-1] - cols[0] + 1) * col_mm)
-    if not mask.all():
+    if not bool(np.all(mask)):
         side *= 1 + 2 * margin
     height, width = max(2, round(side / row_mm)), max(2, round(side / col_mm))
     top = round((rows[0] + rows[-1] + 1 - height) / 2)

@@ -24,7 +24,7 @@ class PercentileScale:
 
     def percentile(self, raw: NDArray[np.floating[Any]] | float) -> NDArray[np.float32]:
         """Healthy percentile (0..100) of raw values; NaN stays NaN."""
-        return np.interp(raw, self.values, self.percentiles).astype(np.float32)
+        return np.asarray(np.interp(raw, self.values, self.percentiles), np.float32)
 
     def value(self, percentile: float) -> float:
         """The raw value below which that percentage of healthy tissue lies."""

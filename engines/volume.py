@@ -51,7 +51,8 @@ class Volume:
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
         """Voxel size along (i, j, k) in millimetres."""
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
+        spacing: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return spacing
 
     @property
     def is_picture(self) -> bool:

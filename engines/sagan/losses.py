@@ -31,7 +31,8 @@ def critic_loss(critic: nn.Module, normal: Tensor, fake: Tensor, epsilon: Tensor
     with torch.autocast(normal.device.type, enabled=False):
         scores = critic(torch.cat([normal, _full(fake)]))
     real, made = scores.chunk(2)
-    return made.mean() - real.mean() + weight * gradient_penalty(critic, normal, fake, epsilon)
+    loss: Tensor = made.mean() - real.mean() + weight * gradient_penalty(critic, normal, fake, epsilon)
+    return loss
 
 
 def generator_losses(
