@@ -8,7 +8,7 @@ from math import floor, log10
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
 from brainviewer.render.geometry import Plane
 from brainviewer.render.overlay import SCALE_TICKS, scale_colours, scale_position
@@ -98,11 +98,11 @@ class Annotator:
 
     def _text(self, baseline: QPointF, text: str, colour: str = _TEXT, font: QFont | None = None) -> None:
         """Words with a dark rim, legible on white and on black."""
-        path = QPainterPath()
-        path.addText(baseline, font or self._text_font, text)
-        self._painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._painter.strokePath(path, QPen(QColor(0, 0, 0, 170), 2.5, j=Qt.PenJoinStyle.RoundJoin))
         self._painter.setFont(font or self._text_font)
+        # Five plain texts take a fifth of the time of one stroked outline.
+        self._painter.setPen(QColor(0, 0, 0, 130))
+        for across, down in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            self._painter.drawText(baseline + QPointF(across, down), text)
         self._painter.setPen(QColor(colour))
         self._painter.drawText(baseline, text)
 

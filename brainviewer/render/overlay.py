@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,7 @@ def scale_position(percentiles: ArrayLike) -> NDArray[np.float32]:
     return np.clip((tail(percentiles) - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
+@cache
 def scale_colours(name: str) -> NDArray[np.uint8]:
     """Colours of the bar from low to high, uint8 (256, 3)."""
     rows = np.linspace(_PALETTE_START * 255, _PALETTE_END * 255, 256)

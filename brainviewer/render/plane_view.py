@@ -63,6 +63,7 @@ class PlaneView:
         self._layers, self.geometry = layers, geometry
         self._slices = SliceLayers(layers, geometry)
         self._outlines = Outlines(layers, self._slices)
+        self._vtk.face(geometry)
         self.forget()
 
     def forget(self) -> None:
@@ -84,7 +85,7 @@ class PlaneView:
             return
         self._size, self._scale = (width, height), scale
         self._index = self.geometry.slice_index(position_mm)
-        self._vtk.look_at(self.geometry, self._centre_mm, self._zoom, self._size)
+        self._vtk.look_at(self._centre_mm, self._zoom, self._size)
         self._vtk.stand_on(self.geometry.slice_to_patient(self._index)[:3, 3])
 
     # Moving

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QRectF
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QRegion
 
 from brainviewer.render.geometry import PLANES, Plane, picture_plane, plane_geometry
 from brainviewer.render.layers import Layers, Look
@@ -178,9 +178,10 @@ class TriplanarScene:
         for plane in planes:
             self._views[plane].draw(self.look(), self.display.interpolate)
 
-    def paint(self, painter: QPainter, export: bool = False) -> None:
+    def paint(self, painter: QPainter, export: bool = False, only: QRegion | None = None) -> None:
         """Paint the views as last drawn, with lines and words of this moment, in logical pixels.
 
+        only: what has to be painted; other views are left out.
         export: for files; always writes the letters and "Research use only".
         """
         scale = self._scale
@@ -188,15 +189,20 @@ class TriplanarScene:
         surface = QRectF(0, 0, self._size[0] / scale, self._size[1] / scale)
         painter.fillRect(surface, _SEAM if len(places) > 1 else _BACKGROUND)
         for plane, place in places.items():
+            frame = self.frame(place)
+            if only is not None and not only.intersects(frame.toAlignedRect()):
+                continue
             self._ready(plane, place)
             kind = PaintKind(primary=plane == next(iter(places)), export=export)
             painter.save()
-            painter.setClipRect(
-                QRectF(place.left / scale, place.top / scale, place.width / scale, place.height / scale)
-            )
-            painter.translate(place.left / scale, place.top / scale)
+            painter.setClipRect(frame, Qt.ClipOperation.IntersectClip)
+            painter.translate(frame.topLeft())
             self._views[plane].paint(painter, self.display, self.cursor.position_mm, kind)
             painter.restore()
+
+    def frame(self, place: Rectangle) -> QRectF:
+        """A view's place in logical pixels."""
+        return QRectF(*(length / self._scale for length in place))
 
     def close(self) -> None:
         """Let go of VTK."""

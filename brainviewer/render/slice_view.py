@@ -33,6 +33,10 @@ class SliceView:
         self._slice.GetProperty().SetColorLevel(127.5)
         self._slice.VisibilityOff()
         self.renderer.AddViewProp(self._slice)
+        self._geometry: PlaneGeometry | None = None
+        self._extent_mm = (1.0, 1.0)
+        self._middle = np.zeros(3)
+        self._aimed: tuple[bytes, float, tuple[int, int]] | None = None
         self._plane_at = np.zeros(3)
         self._size = (1, 1)
         self._mm_per_pixel = 1.0
@@ -50,26 +54,33 @@ class SliceView:
             properties.SetInterpolationTypeToNearest()
         self._slice.VisibilityOn()
 
-    def look_at(
-        self, geometry: PlaneGeometry, centre_mm: NDArray[np.float64], zoom: float, size: tuple[int, int]
-    ) -> None:
-        """Aim the camera along the slices; zoom 1 fits the volume into the view of `size` pixels."""
-        width_mm, height_mm, middle = geometry.extent_mm()
+    def face(self, geometry: PlaneGeometry) -> None:
+        """Look along the slices of a volume from now on."""
+        width_mm, height_mm, self._middle = geometry.extent_mm()
+        self._extent_mm = (width_mm, height_mm)
+        self._geometry = geometry
+        self._aimed = None
+
+    def look_at(self, centre_mm: NDArray[np.float64], zoom: float, size: tuple[int, int]) -> None:
+        """Aim the camera at a point; zoom 1 fits the volume into the view of `size` pixels."""
+        aim = (centre_mm.tobytes(), zoom, size)
+        if self._geometry is None or aim == self._aimed:
+            return
+        self._aimed = aim
         room = 1.0 - 2 * _RIM
-        fit = max(width_mm / (size[0] * room), height_mm / (size[1] * room))
+        fit = max(self._extent_mm[0] / (size[0] * room), self._extent_mm[1] / (size[1] * room))
         self._mm_per_pixel = fit / zoom
         self._size = size
-        depth = float(np.linalg.norm([*geometry.extent_mm()[:2], width_mm])) + 2 * float(
-            np.abs(np.array(geometry.shape) @ np.abs(geometry.affine[:3, :3]).T).max()
-        )
-        # The focal point stays in the middle slice whatever the pan, so every slice lies between the clipping planes.
-        toward = geometry.screen[2]
-        focal = centre_mm + ((middle - centre_mm) @ toward) * toward
+        # Farther away than any voxel, so that the whole volume lies between the clipping planes.
+        depth = float(np.linalg.norm(self._geometry.affine[:3, :3], axis=0) @ self._geometry.shape)
+        _, up, toward = self._geometry.screen
+        # The focal point stays in the middle slice whatever the pan.
+        focal = centre_mm + ((self._middle - centre_mm) @ toward) * toward
         self._camera.SetFocalPoint(*focal)
-        self._camera.SetPosition(*(focal + depth * toward))
-        self._camera.SetViewUp(*geometry.screen[1])
+        self._camera.SetPosition(*(focal + 2 * depth * toward))
+        self._camera.SetViewUp(*up)
         self._camera.SetParallelScale(size[1] * self._mm_per_pixel / 2)
-        self._camera.SetClippingRange(0.1 * depth, 2.0 * depth)
+        self._camera.SetClippingRange(depth, 3.0 * depth)
         self._screen = numpy_of(self._camera.GetViewTransformMatrix())[:3, :3]
         self._focal = focal
 

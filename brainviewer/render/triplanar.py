@@ -48,6 +48,7 @@ class TriplanarView(QWidget):
         self._scene = TriplanarScene(cursor, display)
         self._hand = Interaction(self._scene, tool)
         self._closed = False
+        self._all_changed = True
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.timeout.connect(self._draw_some)
@@ -139,11 +140,9 @@ class TriplanarView(QWidget):
     # Drawing
 
     def refresh(self) -> None:
-        """Show the present state: words and lines at once, the pictures within the next turns of the event loop."""
-        if self._closed:
-            return
-        self.update()
-        if not self._redraw.isActive():
+        """Show the present state within the next turns of the event loop."""
+        if not self._closed and not self._redraw.isActive():
+            self._all_changed = True
             self._redraw.start(0)
 
     def _on_display(self, name: str) -> None:
@@ -152,14 +151,20 @@ class TriplanarView(QWidget):
         self.refresh()
 
     def _draw_some(self) -> None:
+        """Draw the stale views that fit into one turn; lines and words move in all views at once."""
         if self._closed or not self.isVisible():
             return
         self._fit()
         began = perf_counter()
         stale = self._scene.stale(first=self.active_plane)
+        places = self._scene.places()
         while stale and perf_counter() - began < _TURN_SECONDS:
-            self._scene.draw([stale.pop(0)])
-        self.update()
+            plane = stale.pop(0)
+            self._scene.draw([plane])
+            self.update(self._scene.frame(places[plane]).toAlignedRect())
+        if self._all_changed:
+            self.update()
+        self._all_changed = False
         if stale:
             self._redraw.start(0)
 
@@ -181,10 +186,10 @@ class TriplanarView(QWidget):
     def sizeHint(self) -> QSize:  # noqa: D102, N802
         return QSize(1000, 640)
 
-    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: D102, N802
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102, N802
         self._fit()
         painter = QPainter(self)
-        self._scene.paint(painter)
+        self._scene.paint(painter, only=event.region())
         painter.end()
 
     def resizeEvent(self, _event: QResizeEvent) -> None:  # noqa: D102, N802
