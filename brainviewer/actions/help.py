@@ -12,7 +12,9 @@ def menu(at: Context) -> Menu:
     return Menu(
         "&Help",
         (
-            Action("help.keys", "Keys and mouse", "All keys and mouse buttons on one sheet", window.show_keys, ("F1", "?")),
+            Action(
+                "help.keys", "Keys and mouse", "All keys and mouse buttons on one sheet", window.show_keys, ("F1", "?")
+            ),
             Action(
                 "help.commands",
                 "Find a command ...",

@@ -84,9 +84,7 @@ def _switch(at: Context, name: str, text: str, tip: str, key: str) -> Action:
     def toggle() -> None:
         setattr(at.display, name, not getattr(at.display, name))
 
-    return Action(
-        f"view.{name}", text, tip, toggle, (key,), checked=lambda: bool(getattr(at.display, name))
-    )
+    return Action(f"view.{name}", text, tip, toggle, (key,), checked=lambda: bool(getattr(at.display, name)))
 
 
 def _heatmap(at: Context) -> tuple[Action, ...]:

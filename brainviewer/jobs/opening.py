@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, Signal
 from brainviewer.jobs import shared_array
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.job import Job
+from brainviewer.reading.loading import Loaded
 from brainviewer.state.messages import Messages
 from brainviewer.state.session import Session
 from brainviewer.study import Series, Study
@@ -72,9 +73,9 @@ class Opening(QObject):
         job.failed.connect(self._messages.error)
         return job
 
-    def make_demo(self, folder: Path, then: Callable[[Path], None]) -> Job:
-        """Make the sample study in a folder (a few seconds, once)."""
-        job = self._host.submit("Making the sample study", "brainviewer.demo:make", folder)
+    def make_demo(self, then: Callable[[Path], None]) -> Job:
+        """Make the sample study where it is missing (some seconds, once) and hand over its folder."""
+        job = self._host.submit("Making the sample study", "brainviewer.demo:cached")
         job.finished.connect(then)
         job.failed.connect(self._messages.error)
         return job
@@ -100,7 +101,7 @@ class Opening(QObject):
         self.loading_changed.emit()
 
     def _start(self, series: Series) -> None:
-        job = self._host.submit(f"Reading {series.title}", "brainviewer.reading:load", series, stall_s=STALL_S)
+        job = self._host.submit(f"Reading {series.title}", "brainviewer.reading:read", series, stall_s=STALL_S)
         self._load, self._loading, self._partial = job, series, None
         last_refresh = time.monotonic()
 
@@ -115,7 +116,7 @@ class Opening(QObject):
 
         job.partial.connect(lambda array: self._keep_partial(job, series, array))
         job.progress.connect(fill)
-        job.finished.connect(lambda volume: self._finish(job, series, volume))
+        job.finished.connect(lambda loaded: self._finish(job, series, loaded))
         job.failed.connect(lambda error: self._fail(job, series, error))
         job.cancelled.connect(lambda: self._end(job, series))
 
@@ -129,7 +130,8 @@ class Opening(QObject):
             volume = Volume(self._partial, affine, series.modality, series.uid, series.calibrated)
             self._session.put_partial(series, volume)
 
-    def _finish(self, job: Job, series: Series, volume: Volume) -> None:
+    def _finish(self, job: Job, series: Series, loaded: Loaded) -> None:
+        volume = loaded.volume
         shown = self._session.volume
         same = (
             job is self._load
@@ -137,7 +139,14 @@ class Opening(QObject):
             and shared_array.same_memory(shown.voxels, volume.voxels)
             and np.allclose(shown.affine, volume.affine)
         )
-        self._session.put_volume(series, volume, same_memory=same)
+        if loaded.problems:
+            count = len(loaded.problems)
+            slices = "1 slice" if count == 1 else f"{count} slices"
+            self._messages.warn(
+                f"{slices} of {series.title} cannot be decoded and stay empty. {loaded.problems[0]}",
+                "Engines do not run on an incomplete scan.",
+            )
+        self._session.put_volume(series, volume, same_memory=same, damaged=bool(loaded.problems))
         self._end(job, series)
 
     def _fail(self, job: Job, series: Series, error: Exception) -> None:

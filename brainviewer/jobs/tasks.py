@@ -45,3 +45,10 @@ def percentiles_of(result: AnomalyResult) -> NDArray[np.float32]:
 def warm_reading() -> None:
     """Import the readers, so that the first study opens without that wait."""
     import brainviewer.reading  # noqa: F401
+
+
+def add_model(source: Path, models_folder: Path) -> Path:
+    """Copy a model package, checked, into the user's models; returns its folder there."""
+    from engines import model_import
+
+    return model_import.add(source, models_folder).folder

@@ -120,7 +120,7 @@ class EnginesPanel(QWidget):
     @property
     def can_run(self) -> bool:
         """True when engine, model and a complete volume are there."""
-        return bool(self.engine) and self.model is not None and self._session.complete
+        return bool(self.engine) and self.model is not None and self._session.complete and not self._session.damaged
 
     def run(self) -> Job | None:
         """Run the chosen engine on the series in view."""
@@ -128,6 +128,12 @@ class EnginesPanel(QWidget):
         if model is None or not self.can_run:
             return None
         return self._detecting.run(self.engine, self._engine.currentText(), model, self._device.currentData())
+
+    def run_if_fitting(self) -> Job | None:
+        """Run, but only with a model made for the modality in view."""
+        series, model = self._session.series, self.model
+        fits = series is not None and model is not None and _fits(model, series.modality)
+        return self.run() if fits else None
 
     def reload_models(self) -> None:
         """Look again for models on disk."""
@@ -223,6 +229,8 @@ class EnginesPanel(QWidget):
             return f"This model was made for {model.card.modality} images; this series is {series.modality}."
         if not self._session.complete:
             return "The series is still being read."
+        if self._session.damaged:
+            return "Some slices of this series cannot be decoded; engines do not run on an incomplete scan."
         return ""
 
     def _show_progress(self) -> None:

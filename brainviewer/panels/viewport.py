@@ -23,7 +23,13 @@ class Viewport(QWidget):
     presets_changed = Signal(object)
 
     def __init__(
-        self, session: Session, cursor: Cursor, display: Display, tool: Tool, theme: Theme, parent: QWidget | None = None
+        self,
+        session: Session,
+        cursor: Cursor,
+        display: Display,
+        tool: Tool,
+        theme: Theme,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._session, self._cursor, self._display = session, cursor, display
@@ -143,7 +149,10 @@ class EmptyState(QWidget):
         centre = Qt.AlignmentFlag.AlignHCenter
         title = label("Drop a study here", "title")
         formats = label("A DICOM folder, DICOMDIR or ZIP, NIfTI files, PNG or JPEG pictures", "muted")
-        steps = label("Then choose an engine on the right and press Run: the heatmap shows what healthy scans do not have.", "muted")
+        steps = label(
+            "Then choose an engine on the right and press Run: the heatmap shows what healthy scans do not have.",
+            "muted",
+        )
         box = column(None, self._icon, title, formats, spacing=GRID)
         for widget in (self._icon, title, formats):
             box.setAlignment(widget, centre)

@@ -41,6 +41,7 @@ class Session(QObject):
         self._thumbnails: dict[str, NDArray[np.uint8]] = {}
         self._runs: list[Run] = []
         self._active: dict[str, int] = {}
+        self._damaged: set[str] = set()
 
     @property
     def studies(self) -> tuple[Study, ...]:
@@ -66,6 +67,11 @@ class Session(QObject):
     def complete(self) -> bool:
         """True when every voxel of the volume in view is there."""
         return self._volume is not None and self._complete
+
+    @property
+    def damaged(self) -> bool:
+        """True when slices of the volume in view could not be decoded: to look at, not to run engines on."""
+        return self._series is not None and self._series.uid in self._damaged
 
     def add_study(self, study: Study) -> None:
         """Open a study; one with the same identity takes the other's place."""
@@ -110,8 +116,12 @@ class Session(QObject):
             self._volume, self._complete = volume, False
             self.volume_changed.emit()
 
-    def put_volume(self, series: Series, volume: Volume, *, same_memory: bool = False) -> None:
-        """Keep a volume that was read. same_memory: it is the partial one already in view, now complete."""
+    def put_volume(self, series: Series, volume: Volume, *, same_memory: bool = False, damaged: bool = False) -> None:
+        """Keep a volume that was read.
+
+        same_memory: it is the partial one already in view, now complete. damaged: some slices stayed empty.
+        """
+        (self._damaged.add if damaged else self._damaged.discard)(series.uid)
         self._cache.put(series.uid, volume)
         if self._is_in_view(series):
             self._volume, self._complete = volume, True

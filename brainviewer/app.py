@@ -1,0 +1,307 @@
+"""The composition root: builds every part of the viewer, connects them, and knows everyone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+from PySide6.QtCore import QPoint, QTimer
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QApplication, QMenu
+
+from brainviewer.actions.action import Commands
+from brainviewer.actions.context import Context
+from brainviewer.actions.menus import menus
+from brainviewer.jobs.detecting import DETECT, Detecting
+from brainviewer.jobs.host import WorkerHost
+from brainviewer.jobs.opening import Opening
+from brainviewer.panels.about import AboutBox
+from brainviewer.panels.command_palette import CommandPalette
+from brainviewer.panels.engines import EnginesPanel
+from brainviewer.panels.key_sheet import KeySheet
+from brainviewer.panels.layers import LayersPanel
+from brainviewer.panels.main_window import TITLE, MainWindow
+from brainviewer.panels.message_bar import MessageBar
+from brainviewer.panels.status import StatusBar
+from brainviewer.panels.studies import StudiesPanel
+from brainviewer.panels.theme import Theme
+from brainviewer.panels.viewport import Viewport
+from brainviewer.plots.slice_scores import SliceScoreStrip
+from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.messages import Level, Message, Messages
+from brainviewer.state.session import Session
+from brainviewer.storage import crash_log, folders, settings
+from engines import KnownError
+
+# Hostile files may ask a codec for many gigabytes; the reading worker gets half the memory, but enough for a big CT.
+READING_SHARE, READING_LEAST = 0.5, 4 << 30
+STORED_DISPLAY = ("radiological", "interpolate", "palette", "opacity", "threshold", "contour")
+# What a right click on the views offers.
+CONTEXT_MENU = (
+    "view.reset", "view.maximise", "", "view.heatmap_visible", "view.contour", "view.invert", "view.crosshair",
+    "view.radiological", "", "analyse.run", "file.picture",
+)  # fmt: skip
+
+
+class Viewer:
+    """One window with everything in it.
+
+    detect: what the engine worker calls, "package.module:function"; tests put a small engine there.
+    """
+
+    def __init__(self, detect: str = DETECT) -> None:
+        self.settings, trouble = settings.load()
+        self.theme = Theme(self.settings.theme)
+        self.theme.apply()
+        self.messages = Messages()
+        self.cursor, self.display, self.tool = Cursor(), Display(), Tool()
+        self._restore_display()
+        self.session = Session()
+        memory = max(READING_LEAST, int(psutil.virtual_memory().total * READING_SHARE))
+        self.reading = WorkerHost("reading", memory_bytes=memory)
+        # A little less urgent than the window, which must stay smooth beside it.
+        self.engines = WorkerHost("engine", nice=5)
+        self.opening = Opening(self.session, self.messages, self.reading)
+        self.detecting = Detecting(self.session, self.messages, self.engines, detect)
+        self._build()
+        self._connect()
+        if trouble:
+            self.messages.warn(trouble)
+
+    def _restore_display(self) -> None:
+        for name in STORED_DISPLAY:
+            setattr(self.display, name, getattr(self.settings, name))
+        self.tool.scheme = self.settings.scheme
+
+    def _build(self) -> None:
+        self.window = MainWindow(self.settings, self.theme)
+        self.viewport = Viewport(self.session, self.cursor, self.display, self.tool, self.theme)
+        self.strip = SliceScoreStrip(self.cursor, self.display)
+        self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
+        self.layers = LayersPanel(self.session, self.display)
+        self.studies = StudiesPanel(self.session, self.opening, self.theme)
+        self.message_bar = MessageBar(self.messages, self.theme)
+        self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
+        self.window.arrange(
+            self.viewport, self.studies, self.engines_panel, self.layers, self.strip, self.message_bar, self.status
+        )
+        context = Context(
+            self.session,
+            self.cursor,
+            self.display,
+            self.tool,
+            self.messages,
+            self.opening,
+            self.detecting,
+            self.theme,
+            self.viewport,
+            self.strip,
+            self.engines_panel,
+            self.window,
+        )
+        self.commands = Commands(menus(context), self.window, self.viewport.view)
+        shown = []
+        for menu in self.commands.menus:
+            made = QMenu(menu.title, self.window)
+            self.commands.fill(made, menu)
+            shown.append(made)
+        self.window.set_menus(shown)
+
+    def _connect(self) -> None:
+        window, session, view = self.window, self.session, self.viewport.view
+        window.open_requested.connect(self.opening.open)
+        window.demo_requested.connect(self.open_demo)
+        window.model_chosen.connect(self._add_model)
+        window.picture_chosen.connect(self._save_picture)
+        window.cancel_requested.connect(self._cancel)
+        window.keys_requested.connect(lambda: KeySheet(self.commands, self.tool.scheme, window).exec())
+        window.commands_requested.connect(lambda: CommandPalette(self.commands, window).exec())
+        window.about_requested.connect(lambda: AboutBox(self.theme, window).exec())
+        window.closing.connect(self.close)
+        self.studies.open_requested.connect(lambda path: self.opening.open([path]))
+        self.viewport.presets_changed.connect(self.layers.show_presets)
+        empty = self.viewport.empty
+        for button, command in (
+            (empty.files, "file.open"),
+            (empty.folder, "file.open_folder"),
+            (empty.demo, "file.demo"),
+        ):
+            button.clicked.connect(lambda _on=False, command=command: self.commands.run(command))
+        self.engines_panel.add_model_requested.connect(lambda: self.commands.run("analyse.add_model"))
+        view.hovered.connect(self.status.hover)
+        view.context_menu_requested.connect(self._context_menu)
+        session.volume_changed.connect(self._show_in_strip)
+        session.runs_changed.connect(self._show_runs)
+        session.series_changed.connect(self._title)
+        for changed in (
+            session.volume_changed,
+            session.volume_filled,
+            session.runs_changed,
+            session.studies_changed,
+            self.display.changed,
+            self.detecting.changed,
+            self.theme.changed,
+        ):
+            changed.connect(self._refresh_soon)
+        self._refresh = QTimer(window, singleShot=True, interval=0)
+        self._refresh.timeout.connect(self.commands.refresh)
+        self.messages.posted.connect(self._log)
+
+    def _refresh_soon(self) -> None:
+        self._refresh.start()
+
+    def show(self) -> None:
+        """Show the window, then start what the first study will need."""
+        self.window.show()
+        QTimer.singleShot(0, self.opening.warm_up)
+        QTimer.singleShot(50, self.viewport.view.warm_up)
+
+    def open(self, paths: Sequence[Path]) -> None:
+        """Open files and folders."""
+        if paths:
+            self.opening.open(paths)
+
+    def open_demo(self) -> None:
+        """Make the sample study where it is missing, open it, and run what fits on it."""
+
+        def then(folder: Path) -> None:
+            self.run_when_loaded()
+            self.opening.open([folder])
+
+        self.opening.make_demo(then)
+
+    def run_when_loaded(self) -> None:
+        """Run the chosen engine once, as soon as a volume is complete."""
+
+        def run() -> None:
+            if self.session.complete:
+                for signal in (self.session.volume_changed, self.session.volume_filled):
+                    signal.disconnect(run)
+                # The panels listen to the same signals and must have seen the volume first.
+                QTimer.singleShot(0, self.engines_panel.run_if_fitting)
+
+        for signal in (self.session.volume_changed, self.session.volume_filled):
+            signal.connect(run)
+
+    def _title(self) -> None:
+        study = self.session.study
+        self.window.setWindowTitle(f"{study.title} \u2013 {TITLE}" if study is not None else TITLE)
+
+    def _show_in_strip(self) -> None:
+        self.strip.set_volume(self.session.volume)
+        self._show_runs()
+
+    def _show_runs(self) -> None:
+        self.strip.set_runs([(run.title, run.result) for run in self.session.runs])
+
+    def _context_menu(self, at: QPoint) -> None:
+        menu = QMenu(self.window)
+        self.commands.refresh()
+        actions: list[QAction] = [self.commands.qaction(name) for name in CONTEXT_MENU if name]
+        for name in CONTEXT_MENU:
+            if name:
+                menu.addAction(actions.pop(0))
+            else:
+                menu.addSeparator()
+        self.window.show_context_menu(menu, at)
+
+    def _add_model(self, source: Path) -> None:
+        job = self.engines.submit("Adding the model", "brainviewer.jobs.tasks:add_model", source, folders.models_dir())
+        job.finished.connect(lambda _model: self.engines_panel.reload_models())
+        job.failed.connect(self.messages.error)
+
+    def _save_picture(self, path: Path) -> None:
+        try:
+            self.viewport.view.grab_png(path)
+        except KnownError as error:
+            self.messages.error(error)
+        else:
+            self.messages.note(f"Saved as {path.name}.")
+
+    def _cancel(self) -> None:
+        """What Esc does: stop runs, else other work, else close the message, else leave full view."""
+        if self.detecting.jobs:
+            self.detecting.cancel_all()
+        elif self.status.cancel():
+            return
+        elif self.message_bar.shown is not None:
+            self.message_bar.dismiss()
+        elif self.viewport.is_maximised():
+            self.viewport.toggle_maximised()
+        elif self.window.images_only():
+            self.window.toggle_images_only()
+
+    def _log(self, message: Message) -> None:
+        if message.level is Level.ERROR and message.details:
+            try:
+                crash_log.write_text(message.details, "worker")
+            except KnownError:
+                return
+
+    def on_crash(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """An exception nobody caught: keep a report, tell the user, go on."""
+        sys.__excepthook__(kind, error, trace)
+        if issubclass(kind, KeyboardInterrupt):
+            self.window.close()
+            return
+        try:
+            kept = f"A report is kept as {crash_log.write(kind, error, trace).name} (Help > Open the log folder)."
+        except KnownError as trouble:
+            kept = trouble.message
+        self.messages.posted.emit(
+            Message("Something went wrong inside BrainViewer; your data is safe.", kept, Level.ERROR)
+        )
+
+    def close(self) -> None:
+        """Store settings and stop the workers. Called when the window closes."""
+        self.window.store_layout()
+        for name in STORED_DISPLAY:
+            setattr(self.settings, name, getattr(self.display, name))
+        self.settings.scheme, self.settings.theme = self.tool.scheme, self.theme.name
+        try:
+            settings.save(self.settings)
+        except KnownError as error:
+            sys.stderr.write(f"{error}\n")
+        self.reading.shutdown()
+        self.engines.shutdown()
+        self.viewport.view.close_vtk()
+
+
+def make_application(arguments: Sequence[str] = ()) -> QApplication:
+    """The Qt application: names, style, platform."""
+    running = QApplication.instance()
+    if isinstance(running, QApplication):
+        return running
+    if sys.platform.startswith("linux") and os.environ.get("WAYLAND_DISPLAY") and os.environ.get("DISPLAY"):
+        # VTK draws through X; XWayland has it.
+        os.environ.setdefault("QT_QPA_PLATFORM", "xcb;wayland")
+    app = QApplication([TITLE, *arguments])
+    app.setApplicationName("brainviewer")
+    app.setApplicationDisplayName("")
+    app.setDesktopFileName("brainviewer")
+    app.setStyle("Fusion")
+    return app
+
+
+def main(paths: list[Path], demo: bool = False) -> int:
+    """Open the window and stay until it closes; returns the exit status.
+
+    demo: the paths are the sample study; run on it what fits.
+    """
+    app = make_application()
+    viewer = Viewer()
+    app.setWindowIcon(viewer.theme.icon("brain", viewer.theme.colours.accent))
+    sys.excepthook = viewer.on_crash
+    threading.excepthook = lambda args: QTimer.singleShot(
+        0, app, lambda: viewer.on_crash(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+    )
+    viewer.show()
+    if demo:
+        viewer.run_when_loaded()
+    viewer.open(paths)
+    return app.exec()
