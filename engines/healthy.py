@@ -139,14 +139,26 @@ def _strict(values: Floats, percentiles: Floats) -> PercentileScale:
 
 
 def _smooth_over_height(scores: Floats, heights: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weighted mean and standard deviation at HEIGHTS, by a Gaussian kernel that widens where slices are rare."""
+    """Weighted mean and standard deviation at HEIGHTS, by a kernel that widens where slices are rare."""
     overall = max(float(np.sqrt(np.cov(scores, aweights=weights))) if len(scores) > 1 else 0.0, 1e-12)
-    means, deviations = np.empty(len(HEIGHTS)), np.empty(len(HEIGHTS))
-    for index, height in enumerate(HEIGHTS):
-        apart = np.abs(heights - height)
-        width = max(BANDWIDTH, float(apart.min()))
-        kernel = weights * np.exp(-0.5 * (apart / width) ** 2)
-        means[index] = np.average(scores, weights=kernel)
-        deviations[index] = np.sqrt(np.average((scores - means[index]) ** 2, weights=kernel))
+    fits = [_local_fit(heights - height, scores, weights) for height in HEIGHTS]
+    means, deviations = np.array([mean for mean, _ in fits]), np.array([deviation for _, deviation in fits])
     # A floor keeps a height with a single healthy slice from dividing by nothing.
     return means, np.maximum(deviations, 0.1 * overall)
+
+
+def _local_fit(apart: Floats, scores: Floats, weights: Floats) -> tuple[float, float]:
+    """Value at apart = 0 of a line through the scores nearby, and the deviation from it.
+
+    A line, not a mean: scores change fast at both ends of the brain, where neighbours lie on one side only.
+    """
+    nearest = float(np.abs(apart).min())
+    kernel = weights * np.exp(-0.5 * (apart / max(BANDWIDTH, nearest)) ** 2)
+    kernel /= kernel.sum()
+    mean, centre = float(kernel @ scores), float(kernel @ apart)
+    spread = float(kernel @ (apart - centre) ** 2)
+    # Where there is nothing near, or all lies at one height (pictures), a line would only invent.
+    sloping = nearest <= BANDWIDTH and spread > (BANDWIDTH / 4) ** 2
+    slope = float(kernel @ ((apart - centre) * (scores - mean))) / spread if sloping else 0.0
+    residuals = scores - mean - slope * (apart - centre)
+    return mean - slope * centre, float(np.sqrt(kernel @ residuals**2))

@@ -82,7 +82,7 @@ def test_interval_draws_subjects_not_items() -> None:
     random = np.random.default_rng(0)
     truth = np.arange(400) % 2 == 0
     good = [(truth, truth + random.normal(0, 0.01, 400)) for _ in range(5)]
-    bad = [(truth, -truth + random.normal(0, 0.01, 400)) for _ in range(5)]
+    bad = [(truth, ~truth + random.normal(0, 0.01, 400)) for _ in range(5)]
     area = metrics.ranking(good + bad)[0]
     assert area.high - area.low > 0.3  # ten witnesses who disagree, not four thousand who agree
     same = metrics.ranking(good)[0]
