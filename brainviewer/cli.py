@@ -42,6 +42,7 @@ app = typer.Typer(
     cls=OpenByDefault,
     help="A radiology viewer that shows what in a brain scan does not belong. Research use only.",
     epilog="`brainviewer PATH...` opens a folder, file or ZIP.",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )

@@ -50,6 +50,8 @@ TABLE = {
 }
 # The one file the engine worker starts from; it may load an engine, inside its functions only.
 WORKER_FILES = {"brainviewer/jobs/tasks.py"}
+# Started as `python -m` in a child only, so that a crash of what it tries is a finding.
+CHILD_FILES = {"brainviewer/doctor/probes.py"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,14 @@ def test_library_has_one_importer(library: str, room: str) -> None:
 
 
 def test_nothing_heavy_is_imported_when_a_file_of_the_product_is() -> None:
-    wrong = [found for found in _imports("brainviewer") if found.at_top and _library(found.target) in HEAVY]
+    # The demo's generator runs in a worker; its door imports it when a study is made.
+    wrong = [
+        found
+        for found in _imports("brainviewer")
+        if found.at_top
+        and _library(found.target) in HEAVY
+        and (_room_of(found.file) != "demo" or found.file.endswith("__init__.py"))
+    ]
     assert not wrong, _complaints(wrong)
 
 
@@ -185,12 +194,13 @@ def test_only_commands_and_the_worker_reach_behind_the_engines_door() -> None:
 
 def test_torch_is_never_imported_by_the_product() -> None:
     # The worker reaches torch through an engine's class, the doctor asks in a child process.
-    wrong = [found for found in _imports("brainviewer") if _library(found.target) == "torch"]
+    found = [found for found in _imports("brainviewer") if _library(found.target) == "torch"]
+    wrong = [one for one in found if one.at_top or one.file not in CHILD_FILES]
     assert not wrong, _complaints(wrong)
 
 
 def test_engines_know_neither_the_product_nor_its_libraries() -> None:
-    never = FOREIGN - HEAVY - {"nibabel"} | {"brainviewer", "highdicom", "pydicom", "typer"}
+    never = FOREIGN - HEAVY - {"nibabel"} | {"brainviewer", "highdicom", "pydicom"}
     wrong = [found for found in _imports("engines") if _library(found.target) in never]
     assert not wrong, _complaints(wrong)
 

@@ -26,7 +26,7 @@ def demo(
     device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to compute off-screen.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print facts for scripts (off-screen only).")] = False,
 ) -> None:
-    """Open the sample study with heatmaps; --offscreen writes them to PNG and result files without a screen."""
+    """Show the sample study with heatmaps, or write it all to files."""
     from brainviewer.demo import cached
     from engines.terminal import progress
 

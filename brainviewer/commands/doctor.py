@@ -12,7 +12,7 @@ MARKS = {"ok": "[green]ok[/]      ", "warning": "[yellow]warning[/] ", "failed":
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print facts for scripts.")] = False) -> None:
-    """Check graphics, engines, codecs, models and folders; exit status 1 when something essential fails."""
+    """Check this machine and say how to mend what fails."""
     import platform
 
     from rich.console import Console

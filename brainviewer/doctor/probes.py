@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import sys
@@ -66,10 +67,14 @@ def codecs() -> dict[str, Any]:
         "JPEG baseline": ("1.2.840.10008.1.2.4.50", lambda p: _pillow(p, "JPEG", quality=95), 4),
         "JPEG-LS": ("1.2.840.10008.1.2.4.80", _jpeg_ls, 0),
         "JPEG 2000": ("1.2.840.10008.1.2.4.90", lambda p: _pillow(p, "JPEG2000", irreversible=False, no_jp2=True), 0),
-        "HTJ2K": ("1.2.840.10008.1.2.4.201", None, 0),
         "JPEG lossless": ("1.2.840.10008.1.2.4.70", None, 0),
     }
-    return {name: _fault(picture, *how) for name, how in tries.items()}
+    faults = {name: _fault(picture, *how) for name, how in tries.items()}
+    return {**faults, "HTJ2K": _missing("openjpeg")}  # decoded without pydicom's help
+
+
+def _missing(module: str) -> str | None:
+    return None if importlib.util.find_spec(module) else f"the package {module} is missing"
 
 
 def _fault(picture: NDArray[np.uint8], syntax: str, encode: Any, tolerance: int) -> str | None:
