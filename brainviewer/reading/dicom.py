@@ -34,10 +34,10 @@ def scan(files: Sequence[Path], root: Path, report: Report) -> tuple[list[Study]
                 frames += read_frames(path)
             except BadInput as error:
                 problems += [str(error)] if error.message else []
-    by_study: dict[str, dict[str, list[Frame]]] = defaultdict(lambda: defaultdict(list))
-    for frame in frames:
-        by_study[frame.header.study_uid][frame.header.series_uid].append(frame)
-    return [_study(uid, by_series, root) for uid, by_series in by_study.items()], problems
+        by_study: dict[str, dict[str, list[Frame]]] = defaultdict(lambda: defaultdict(list))
+        for frame in frames:
+            by_study[frame.header.study_uid][frame.header.series_uid].append(frame)
+        return [_study(uid, by_series, root) for uid, by_series in by_study.items()], problems
 
 
 def _study(uid: str, by_series: dict[str, list[Frame]], root: Path) -> Study:

@@ -20,7 +20,7 @@ def is_directory_file(path: Path) -> bool:
 def scan(path: Path) -> tuple[list[Path], list[str]]:
     """The files named by a DICOMDIR that are there, and sentences about what is not. Never outside its folder."""
     with quiet_pydicom(), damage_reported(path, "table of contents"):
-        dataset = read_header(path, ("DirectoryRecordSequence",))
+        dataset, _room = read_header(path, ("DirectoryRecordSequence",))
         media = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
         records = dataset.get("DirectoryRecordSequence") or []
         named = [many_texts(record, "ReferencedFileID") for record in records]

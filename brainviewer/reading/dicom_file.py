@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from engines import BadInput
 MAGIC_AT = 128
 SNIFF_BYTES = 144
 META_BYTES = 4096
+READ_AHEAD = 16 * 1024
 # All headers we read fit; a deflated bomb never gets further while scanning.
 HEADER_INFLATED = 32 * 2**20
 PREAMBLE = 132
@@ -43,6 +47,18 @@ def _plausible_first_element(head: bytes, size: int) -> bool:
     return explicit or (length % 2 == 0 and length <= min(size, 256))
 
 
+class _HonestFile(io.BufferedReader):
+    """A file that never allocates more than it holds, whatever length an element claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path), READ_AHEAD)
+        self.size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As usual, but a claim beyond the file's own size is cut."""
+        return super().read(self.size if size is not None and size > self.size else size)
+
+
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """No validation of values nobody reads: faster, and no warnings or log lines that quote the patient."""
@@ -58,12 +74,17 @@ def quiet_pydicom() -> Iterator[None]:
         log.setLevel(level)
 
 
-def read_header(path: Path, tags: Sequence[str]) -> Dataset:
-    """The named elements before the pixels. Raises BadInput."""
+def read_header(path: Path, tags: Sequence[str]) -> tuple[Dataset, int]:
+    """The named elements before the pixels, and how many bytes of the file are left for those. Raises BadInput.
+
+    What a deflated file has left is not known before it is inflated: a very large number.
+    """
     with damage_reported(path, "header"):
         if _is_deflated(path):
-            return _read_deflated(path, tags, HEADER_INFLATED, cut_is_fine=True)
-        return dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(tags))
+            return _read_deflated(path, tags, HEADER_INFLATED, cut_is_fine=True), sys.maxsize
+        with _HonestFile(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(tags))
+            return dataset, file.size - file.tell()
 
 
 def read_with_pixels(path: Path, tags: Sequence[str], pixel_bytes: int) -> Dataset:
@@ -74,7 +95,8 @@ def read_with_pixels(path: Path, tags: Sequence[str], pixel_bytes: int) -> Datas
     with damage_reported(path, "pixel data"):
         if _is_deflated(path):
             return _read_deflated(path, tags, pixel_bytes + HEADER_INFLATED, cut_is_fine=False)
-        dataset = dcmread(path, force=True, specific_tags=[*tags, "PixelData"])
+        with _HonestFile(path) as file:
+            dataset = dcmread(file, force=True, specific_tags=[*tags, "PixelData"])
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, _little = dataset.original_encoding
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -90,8 +112,8 @@ def _is_deflated(path: Path) -> bool:
     # File meta begins with its own length, so a short read tells whether the syntax lies within it.
     first = head[PREAMBLE : PREAMBLE + 12]
     within = first[:4] == b"\x02\x00\x00\x00" and PREAMBLE + 12 + struct.unpack("<I", first[8:12])[0] <= len(head)
-    if within or len(head) < META_BYTES:
-        return DeflatedExplicitVRLittleEndian.encode() + b"\0" in head + b"\0"
+    if (within or len(head) < META_BYTES) and DeflatedExplicitVRLittleEndian.encode() not in head:
+        return False
     return bool(read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
 
 

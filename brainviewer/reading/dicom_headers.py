@@ -109,10 +109,10 @@ class Frame:
 
 def read_frames(path: Path) -> list[Frame]:
     """Every frame of a file, in file order. Raises NotAnImage or BadInput with one sentence."""
-    dataset = read_header(path, TAGS)
+    dataset, room = read_header(path, TAGS)
     with damage_reported(path, "header"):
         header = _header(path, dataset)
-        _check(header, path.stat().st_size)
+        _check(header, room)
         shared = first(dataset, "SharedFunctionalGroupsSequence")
         groups = dataset.get("PerFrameFunctionalGroupsSequence")
         if not groups:
@@ -168,7 +168,7 @@ def _header(path: Path, dataset: Dataset) -> Header:
     )
 
 
-def _check(header: Header, size: int) -> None:
+def _check(header: Header, room: int) -> None:
     """Refuse a header that cannot be true before anything is allocated."""
     name = header.path.name
     if min(header.rows, header.columns, header.frames) < 1 or header.samples not in (1, 3):
@@ -177,11 +177,11 @@ def _check(header: Header, size: int) -> None:
             f"{header.frames} frames, {header.samples} samples a pixel."
         )
     syntax = UID(header.syntax or "1.2.840.10008.1.2")
-    compressed = syntax.is_transfer_syntax and (syntax.is_encapsulated or syntax.is_deflated)
-    if not compressed and header.pixel_bytes > size:
+    compressed = syntax.is_transfer_syntax and syntax.is_encapsulated
+    if not compressed and header.pixel_bytes > room:
         raise BadInput(
             f"{name} is cut short or its header is wrong: it promises {header.pixel_bytes:,} bytes of pixels "
-            f"and the whole file has {size:,}."
+            f"and has {room:,}."
         )
 
 

@@ -6,13 +6,14 @@ run, whether each value came back at the place in the patient where it belongs.
 
 from __future__ import annotations
 
+import io
 import itertools
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nibabel
 import numpy as np
-import pydicom
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -189,9 +190,9 @@ def set_compressed(dataset: Dataset, syntax: UID, *frames: bytes) -> None:
 
 def nested_sequences(depth: int) -> bytes:
     """A DICOM file of undefined-length sequences, one inside the other."""
-    dataset = slice_dataset(np.zeros((4, 4), np.int16))
-    buffer = pydicom.filebase.DicomBytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    head = buffer.getvalue().split(b"\x28\x00\x02\x00US")[0]
+    buffer = io.BytesIO()
+    slice_dataset(np.zeros((4, 4), np.int16)).save_as(buffer, enforce_file_format=True)
+    whole = buffer.getvalue()
+    meta_end = 132 + 12 + struct.unpack("<I", whole[140:144])[0]
     opening = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
-    return head[: 132 + 200] + opening * depth
+    return whole[:meta_end] + opening * depth
