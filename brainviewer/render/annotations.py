@@ -11,7 +11,8 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
 from brainviewer.render.geometry import Plane
-from brainviewer.render.overlay import SCALE_TICKS, scale_colours, scale_position
+from brainviewer.render.overlay import scale_colours
+from brainviewer.study.percentile_scale import SCALE_TICKS, scale_position
 
 AXIS_COLOURS: dict[Plane, str] = {"axial": "#e05a5a", "sagittal": "#d9b93c", "coronal": "#5cb85c"}
 _TEXT = "#c9ced6"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainviewer.render.geometry import PlaneGeometry
-from brainviewer.render.overlay import Heatmap, MaskLayer, blend, colours, tail
+from brainviewer.render.overlay import Heatmap, MaskLayer, blend, colours
+from brainviewer.study.percentile_scale import tail
 from engines import Volume
 
 _MASK_OPACITY = 0.22

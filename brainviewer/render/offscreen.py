@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QGuiApplication, QImage, QPainter
 
-from brainviewer.render.overlay import Heatmap, tail
+from brainviewer.render.overlay import Heatmap
 from brainviewer.render.scene import TriplanarScene
 from brainviewer.render.stage import Stage
 from brainviewer.state import Cursor, Display
+from brainviewer.study.percentile_scale import tail
 from engines import KnownError, Volume
 
 

@@ -7,8 +7,9 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF
 
 from brainviewer.render.contours import contours
 from brainviewer.render.layers import Layers, SliceLayers
-from brainviewer.render.overlay import scale_colours, scale_position, tail
+from brainviewer.render.overlay import scale_colours
 from brainviewer.state import Display
+from brainviewer.study.percentile_scale import scale_position, tail
 
 _MASK_WIDTH = 1.2
 _HEATMAP_WIDTH = 1.6

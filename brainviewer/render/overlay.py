@@ -1,4 +1,4 @@
-"""The heatmap's scale and colours: healthy percentile -> place on the palette, the same for every image and engine."""
+"""The heatmap's colours: healthy percentile -> place on the palette, the same for every image and engine."""
 
 from __future__ import annotations
 
@@ -6,30 +6,13 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from brainviewer.render.palettes import palette
-
-# Ends of the palette. What matters happens in the last percent, so the scale is logarithmic in the healthy tissue that
-# is left above a value: 90 %, 99 % and 99.9 % are evenly spaced. Fixed: never stretched to an image's own range.
-SCALE_LOW = 90.0
-SCALE_HIGH = 99.9
-SCALE_TICKS = (90.0, 95.0, 99.0, 99.9)
+from brainviewer.study.percentile_scale import scale_position
 
 # The ends of the palettes would look like dark and bright tissue on a grey image, so the scale uses their middle.
 _PALETTE_START, _PALETTE_END = 0.25, 0.93
-
-
-def tail(percentiles: ArrayLike) -> NDArray[np.float32]:
-    """How far out in the healthy tail: 1 for 90 %, 2 for 99 %, 3 for 99.9 %; NaN becomes 0."""
-    left = 1.0 - np.nan_to_num(np.asarray(percentiles, dtype=np.float64)) / 100.0
-    return (-np.log10(np.clip(left, 1e-6, 1.0))).astype(np.float32)
-
-
-def scale_position(percentiles: ArrayLike) -> NDArray[np.float32]:
-    """Place on the colour bar, 0 (SCALE_LOW and less) to 1 (SCALE_HIGH and more)."""
-    low, high = tail(SCALE_LOW), tail(SCALE_HIGH)
-    return np.clip((tail(percentiles) - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
 @cache

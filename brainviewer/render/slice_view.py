@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from vtkmodules.vtkRenderingCore import vtkCamera, vtkImageSlice, vtkImageSliceMapper, vtkRenderer
+from vtkmodules.vtkFiltersSources import vtkPlaneSource
+from vtkmodules.vtkRenderingCore import vtkActor, vtkCamera, vtkPolyDataMapper, vtkRenderer, vtkTexture
 
 from brainviewer.render.arrays import image_of, matrix_of, numpy_of
 from brainviewer.render.geometry import PlaneGeometry, letters
@@ -25,14 +26,19 @@ class SliceView:
         self.renderer.SetBackground(0.0, 0.0, 0.0)
         self._camera: vtkCamera = self.renderer.GetActiveCamera()
         self._camera.ParallelProjectionOn()
-        self._mapper = vtkImageSliceMapper()
-        self._mapper.BorderOn()
-        self._slice = vtkImageSlice()
-        self._slice.SetMapper(self._mapper)
-        self._slice.GetProperty().SetColorWindow(255.0)
-        self._slice.GetProperty().SetColorLevel(127.5)
+        self._quad = vtkPlaneSource()
+        mapper = vtkPolyDataMapper()
+        mapper.SetInputConnection(self._quad.GetOutputPort())
+        self._texture = vtkTexture()
+        self._texture.EdgeClampOn()
+        self._texture.SetColorModeToDirectScalars()
+        # A textured rectangle instead of vtkImageSlice: a third less time without a graphics card.
+        self._slice = vtkActor()
+        self._slice.SetMapper(mapper)
+        self._slice.SetTexture(self._texture)
+        self._slice.GetProperty().LightingOff()
         self._slice.VisibilityOff()
-        self.renderer.AddViewProp(self._slice)
+        self.renderer.AddActor(self._slice)
         self._geometry: PlaneGeometry | None = None
         self._extent_mm = (1.0, 1.0)
         self._middle = np.zeros(3)
@@ -45,13 +51,14 @@ class SliceView:
 
     def show(self, picture: NDArray[np.uint8], to_patient: NDArray[np.float64], smooth: bool) -> None:
         """Put a picture, uint8 (up, across, 3), at its place in the patient (4x4, voxels -> RAS+ mm)."""
-        self._mapper.SetInputData(image_of(picture))
+        rows, columns = picture.shape[:2]
+        # Voxel centres lie on whole numbers, so the picture reaches half a voxel beyond the outer ones.
+        self._quad.SetOrigin(-0.5, -0.5, 0.0)
+        self._quad.SetPoint1(columns - 0.5, -0.5, 0.0)
+        self._quad.SetPoint2(-0.5, rows - 0.5, 0.0)
+        self._texture.SetInputData(image_of(picture))
+        self._texture.SetInterpolate(smooth)
         self._slice.SetUserMatrix(matrix_of(to_patient))
-        properties = self._slice.GetProperty()
-        if smooth:
-            properties.SetInterpolationTypeToLinear()
-        else:
-            properties.SetInterpolationTypeToNearest()
         self._slice.VisibilityOn()
 
     def face(self, geometry: PlaneGeometry) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 
 import numpy as np
-import vtkmodules.vtkRenderingImage
 import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - registers VTK's OpenGL classes
 from numpy.typing import NDArray
 from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
@@ -44,11 +43,9 @@ class Stage:
         """The view's pixels, uint8 (height, width, 4)."""
         if self._closed:
             raise RuntimeError("The VTK window is closed.")
-        across, down = self._window.GetSize()
-        if across < width or down < height:
-            self._window.SetSize(max(across, width), max(down, height))
-        across, down = self._window.GetSize()
-        renderer.SetViewport(0.0, 0.0, width / across, height / down)
+        if tuple(self._window.GetSize()) != (width, height):
+            # VTK clears and copies the whole window, so it is never larger than the view.
+            self._window.SetSize(width, height)
         renderer.DrawOn()
         self._window.Render()
         renderer.DrawOff()

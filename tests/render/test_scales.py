@@ -12,8 +12,9 @@ from brainviewer.render import auto_window, presets
 from brainviewer.render.annotations import bar_picture, round_length
 from brainviewer.render.contours import contours
 from brainviewer.render.layout import rectangles
-from brainviewer.render.overlay import colours, scale_colours, scale_position, tail
+from brainviewer.render.overlay import colours, scale_colours
 from brainviewer.render.palettes import LEGACY, PALETTES, palette
+from brainviewer.study.percentile_scale import scale_position, tail
 
 
 def head(low: float, high: float) -> np.ndarray:

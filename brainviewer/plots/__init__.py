@@ -1,0 +1,1 @@
+"""Curves beside the images. The only room that imports pyqtgraph."""
