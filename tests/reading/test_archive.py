@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import stat
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -149,6 +151,10 @@ def disc(tmp_path: Path) -> Path:
     for path in folder.iterdir():
         files.add(path)
     files.write(tmp_path / "disc")
+    with warnings.catch_warnings():  # pydicom leaves its temporary folder to the garbage collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        del files
+        gc.collect()
     return tmp_path / "disc"
 
 
