@@ -16,7 +16,7 @@ from brainviewer.cli import app
 from engines import model_package, results
 from engines.samples import Cohort
 from tests.engines import phantoms
-from tests.fake_engine import installed, make_model
+from tests.engines.fake_engine import installed, make_model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -147,9 +147,7 @@ def test_train_then_calibrate_then_evaluate(cohort: Cohort, tmp_path: Path) -> N
     assert model_package.read_card(out).settings["foreground"] == 0.25
     facts("calibrate", out, "--cohort", cohort.path)
     measured = facts("evaluate", out, "--cohort", cohort.path, "--out", tmp_path / "eval", "--into-card")
-    names = {
-        (row["level"], row["figure"] if "figure" in row else row["name"]) for row in measured["models"][0]["figures"]
-    }  # type: ignore[index]
+    names = {(row["level"], row["name"]) for row in measured["models"][0]["figures"]}  # type: ignore[index]
     assert ("slice", "AUROC") in names
     assert (tmp_path / "eval" / "README.md").is_file()
     assert model_package.verify(out).metrics

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from engines.samples import Cohort
+from tests.engines.fake_engine import fake_engine, installed
 from tests.engines.phantoms import write_cohort
-from tests.fake_engine import fake_engine, installed
 
 __all__ = ["fake_engine"]
 

@@ -16,7 +16,7 @@ from engines.errors import BadCohort, Cancelled
 from engines.evaluation import Evaluation, Row
 from engines.files import load_mask, load_volume
 from engines.samples import Cohort
-from tests.fake_engine import FakeEngine, make_model
+from tests.engines.fake_engine import FakeEngine, make_model
 
 pytestmark = pytest.mark.usefixtures("fake_engine_installed")
 

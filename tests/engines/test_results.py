@@ -16,7 +16,7 @@ from engines.errors import BadInput
 from engines.result import AnomalyResult
 from engines.samples import Cohort
 from tests.engines import phantoms
-from tests.fake_engine import FakeEngine, make_model
+from tests.engines.fake_engine import FakeEngine, make_model
 
 
 @pytest.fixture(scope="module")
