@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -23,7 +23,7 @@ OPEN = "open"
 class OpenByDefault(TyperGroup):
     """Commands as usual; anything else is handed to `open`."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `open` in front of paths, and ask back when a word is neither a path nor a command."""
         if not args:
             args = [OPEN]

@@ -81,7 +81,7 @@ def load_template() -> Brain:
     """The MNI152 brain as it is packaged: symmetric, an average of 152 people."""
     folder = template_folder()
     images = {name: nib.load(folder / TEMPLATE_NAME.format(name)) for name in ("t1", "gm", "wm")}
-    t1, grey, white = (np.asarray(images[name].dataobj, np.float32) / 255 for name in ("t1", "gm", "wm"))
+    t1, grey, white = (np.asarray(images[name].dataobj, np.float32) / np.float32(255) for name in ("t1", "gm", "wm"))
     return Brain(t1, grey, white, images["t1"].affine)
 
 
@@ -103,7 +103,8 @@ def refine(coarse: Field, shape: tuple[int, ...]) -> Field:
 def smooth_noise(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> Field:
     """Random field of unit deviation that varies over `sigma` voxels."""
     field: Field = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), sigma, mode="wrap", truncate=3)
-    return field / field.std()
+    field /= field.std()
+    return field
 
 
 def individual_warp(shape: tuple[int, ...], rng: np.random.Generator) -> Field:

@@ -104,7 +104,8 @@ def _outside(brain: Brain, around: Wrapping, contrast: Contrast) -> Field:
     signal = np.where((depth < scalp) & (d > SKULL_MM - 1.5), fat, signal)
     signal = np.where((depth < SKIN_MM) & (d > HEAD_MM / 2), contrast.skin, signal)
     signal = np.where(d < 1.8 + 0.7 * texture, contrast.fluid, signal)
-    return (np.clip(depth - 0.5, 0, 1) * signal).astype(np.float32)
+    covered: Field = (np.clip(depth - 0.5, 0, 1) * signal).astype(np.float32)
+    return covered
 
 
 def picture(brain: Brain, around: Wrapping, tumour: Tumour, contrast: Contrast, rng: np.random.Generator) -> Field:
@@ -131,8 +132,10 @@ def picture(brain: Brain, around: Wrapping, tumour: Tumour, contrast: Contrast, 
     edge = ndimage.uniform_filter(brain.inside.astype(np.float32), 3)
     whole = edge * tissue + (1 - edge) * _outside(brain, around, contrast)
     # The coil ends at the neck.
-    height = brain.affine[2, 3] + np.arange(brain.t1.shape[2], dtype=np.float32)
-    return whole / (1 + np.exp(-(height + 58) / 4))
+    height = brain.affine[2, 3] + np.arange(brain.t1.shape[2])
+    reach = 1 / (1 + np.exp(-(height + 58) / 4))
+    received: Field = (whole * reach.astype(np.float32)).astype(np.float32)
+    return received
 
 
 def sample(field: Field, affine: NDArray[np.float64], grid: Grid) -> Field:
@@ -140,14 +143,15 @@ def sample(field: Field, affine: NDArray[np.float64], grid: Grid) -> Field:
     to_voxels = np.linalg.inv(affine) @ grid.affine
     spacing = np.linalg.norm(grid.affine[:3, 2])
     parts = max(1, round(grid.thickness_mm / 0.9))
-    total = np.zeros(grid.shape, np.float32)
+    total: Field = np.zeros(grid.shape, np.float32)
     for part in range(parts):
         shift = ((part + 0.5) / parts - 0.5) * grid.thickness_mm / spacing
         offset = to_voxels[:3, :3] @ [0, 0, shift] + to_voxels[:3, 3]
         total += ndimage.affine_transform(
             field, to_voxels[:3, :3], offset, output_shape=grid.shape, order=1, prefilter=False
         )
-    return total / parts
+    total /= parts
+    return total
 
 
 def acquire(
@@ -163,4 +167,5 @@ def acquire(
     signal = signal * shading * (1 + 0.025 * ripple)
     real = signal + noise * rng.standard_normal(grid.shape, np.float32)
     other = noise * rng.standard_normal(grid.shape, np.float32)
-    return np.clip(np.hypot(real, other) * 8, 0, 4095).round().astype(np.uint16)
+    stored: NDArray[np.uint16] = np.clip(np.hypot(real, other) * 8, 0, 4095).round().astype(np.uint16)
+    return stored

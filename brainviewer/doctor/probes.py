@@ -78,7 +78,7 @@ def _missing(module: str) -> str | None:
 
 
 def _fault(picture: NDArray[np.uint8], syntax: str, encode: Any, tolerance: int) -> str | None:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         decoder = get_decoder(syntax)
@@ -96,10 +96,11 @@ def _fault(picture: NDArray[np.uint8], syntax: str, encode: Any, tolerance: int)
 def _dataset(frame: bytes, syntax: str) -> Any:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.Rows = dataset.Columns = 64
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated = dataset.BitsStored = 8
@@ -110,7 +111,7 @@ def _dataset(frame: bytes, syntax: str) -> Any:
 
 
 def _rle(picture: NDArray[np.uint8]) -> bytes:
-    from pydicom.pixels import get_encoder
+    from pydicom.pixels.encoders.base import get_encoder
 
     return bytes(
         get_encoder("1.2.840.10008.1.2.5").encode(
