@@ -25,7 +25,7 @@ STALL_S = 10.0
 # Headers of a slow network folder may pause for longer.
 SCAN_STALL_S = 60.0
 # Views follow the decoding at this pace; more would slow the decoding down on small machines.
-REFRESH_S = 0.15
+REFRESH_S = 0.4
 
 
 class Opening(QObject):

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPixmap, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from brainviewer.panels.theme import GRID, Theme
 
-PICTURE = 48
+PICTURE = 56
 CARD_ROLE = Qt.ItemDataRole.UserRole + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a card shows; `key` is what it stands for. A heading has no picture and cannot be chosen."""
+    """What a card shows.
+
+    key: what it stands for. facts: lines under the title. picture_name: two cards with the same one show the same
+    picture. heading: a title over others, without picture; it cannot be chosen. dimmed: not at hand.
+    """
 
     key: Any
     title: str
-    facts: str = ""
+    facts: tuple[str, ...] = ()
     warning: str = ""
     tip: str = ""
-    picture: QPixmap | None = None
+    picture: QPixmap | None = field(default=None, compare=False)
+    picture_name: str = ""
     heading: bool = False
     dimmed: bool = False
 
@@ -51,7 +56,7 @@ class _Painter(QStyledItemDelegate):
         line = option.fontMetrics.height()
         if card.heading:
             return QSize(0, line + 2 * GRID)
-        lines = 1 + bool(card.facts) + bool(card.warning)
+        lines = 1 + len(card.facts) + bool(card.warning)
         return QSize(0, max(PICTURE, lines * (line + 2)) + 2 * GRID)
 
     def paint(
@@ -87,8 +92,7 @@ class _Painter(QStyledItemDelegate):
         self._picture(painter, place, card)
         text = area.adjusted(place.right() - area.left() + 1 + GRID + 4, GRID, -GRID, -GRID)
         lines = [(card.title, colours.muted if card.dimmed else colours.text, _bold(option.font))]
-        if card.facts:
-            lines.append((card.facts, colours.muted, option.font))
+        lines += [(fact, colours.muted, option.font) for fact in card.facts]
         if card.warning:
             lines.append(("\u26a0 " + card.warning, colours.warning, option.font))
         self._lines(painter, text, lines)
@@ -125,51 +129,59 @@ def _bold(font: QFont) -> QFont:
 
 
 class CardList(QListView):
-    """Cards below each other, chosen with a click or the arrow keys."""
+    """Cards below each other, chosen with a click or the arrow keys.
+
+    Signals:
+        chosen(object): the user went to the card with this key (not sent for changes made by the program).
+    """
+
+    chosen = Signal(object)
 
     def __init__(self, theme: Theme, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setModel(QStandardItemModel(self))
+        self._items = QStandardItemModel(self)
+        self._by_program = False
+        self.setModel(self._items)
         self.setItemDelegate(_Painter(theme, self))
         self.setAccessibleName(name)
         self.setMouseTracking(True)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.selectionModel().currentChanged.connect(self._tell)
         theme.changed.connect(self.viewport().update)
 
     @property
     def cards(self) -> list[Card]:
         """What is listed."""
-        model = self.model()
-        return [model.index(row, 0).data(CARD_ROLE) for row in range(model.rowCount())]
+        return [self._items.index(row, 0).data(CARD_ROLE) for row in range(self._items.rowCount())]
 
     def show_cards(self, cards: list[Card], chosen: Any = None) -> None:
         """List other cards; `chosen` is the key of the one to mark."""
-        if cards != self.cards:
-            model = self.model()
-            assert isinstance(model, QStandardItemModel)
-            model.clear()
-            for card in cards:
-                model.appendRow(_item(card))
-        self.mark(chosen)
+        self._by_program = True
+        for row, card in enumerate(cards):
+            if row >= self._items.rowCount():
+                self._items.appendRow(QStandardItem())
+            if self._items.item(row).data(CARD_ROLE) != card:
+                _write(self._items.item(row), card)
+        self._items.setRowCount(len(cards))
+        row = next((row for row, card in enumerate(cards) if not card.heading and card.key == chosen), None)
+        if chosen is not None and row is not None:
+            self.setCurrentIndex(self._items.index(row, 0))
+        else:
+            self.setCurrentIndex(QModelIndex())
+        self._by_program = False
 
-    def mark(self, key: Any) -> None:
-        """Mark the card of a key as the one in view, without telling anybody."""
-        self.selectionModel().blockSignals(True)
-        self.clearSelection()
-        for row, card in enumerate(self.cards):
-            if not card.heading and key is not None and card.key == key:
-                self.setCurrentIndex(self.model().index(row, 0))
-        self.selectionModel().blockSignals(False)
-        self.viewport().update()
+    def _tell(self, index: QModelIndex) -> None:
+        card: Card | None = index.data(CARD_ROLE)
+        if card is not None and not self._by_program:
+            self.chosen.emit(card.key)
 
 
-def _item(card: Card) -> QStandardItem:
-    item = QStandardItem(card.title)
+def _write(item: QStandardItem, card: Card) -> None:
     item.setData(card, CARD_ROLE)
+    item.setText(card.title)
     item.setToolTip(card.tip)
-    item.setData(f"{card.title}, {card.facts} {card.warning}", Qt.ItemDataRole.AccessibleTextRole)
-    if card.heading:
-        item.setFlags(Qt.ItemFlag.NoItemFlags)
-    return item
+    item.setData(", ".join([card.title, *card.facts, card.warning]), Qt.ItemDataRole.AccessibleTextRole)
+    enabled = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+    item.setFlags(Qt.ItemFlag.NoItemFlags if card.heading else enabled)

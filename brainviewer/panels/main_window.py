@@ -113,9 +113,10 @@ class MainWindow(QMainWindow):
         """Show the menus, with "research use only" at the end of their line."""
         for menu in menus:
             self.menuBar().addMenu(menu)
-        research = label("Research use only", "research")
-        research.setToolTip("Not a medical device. Nothing shown here may be used for diagnosis or treatment.")
-        self.menuBar().setCornerWidget(research)
+        # Kept here as well: the menu bar alone does not keep its corner alive.
+        self._research = label("Research use only", "research")
+        self._research.setToolTip("Not a medical device. Nothing shown here may be used for diagnosis or treatment.")
+        self.menuBar().setCornerWidget(self._research)
 
     def show_context_menu(self, menu: QMenu, at: QPoint) -> None:
         """The menu of a right click on the views."""

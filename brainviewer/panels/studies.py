@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
@@ -29,16 +30,21 @@ class StudiesPanel(QWidget):
     def __init__(self, session: Session, opening: Opening, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session, self._opening = session, opening
+        self._recent_cards: list[Card] = []
         self._search = QLineEdit()
         self._search.setPlaceholderText("Search studies and series")
         self._search.setAccessibleName("Search studies and series")
         self._search.setClearButtonEnabled(True)
+        # Files dropped here are to be opened, not to become text.
+        self._search.setAcceptDrops(False)
         self._search.textChanged.connect(self.refresh)
         self._open = CardList(theme, "Series of the open studies")
         self._recent = CardList(theme, "Recent studies")
         self._warnings = label("", "warning", wrap=True)
+        self._nothing = label("Studies you open appear here.", "muted", wrap=True)
+        self._nothing.setContentsMargins(GRID, 0, GRID, GRID)
         self._build()
-        self._open.selectionModel().currentChanged.connect(self._choose_series)
+        self._open.chosen.connect(self._choose_series)
         self._recent.clicked.connect(self._choose_recent)
         self._recent.activated.connect(self._choose_recent)
         session.studies_changed.connect(self.refresh)
@@ -46,12 +52,12 @@ class StudiesPanel(QWidget):
         session.thumbnail_changed.connect(self._keep_thumbnail)
         opening.opened.connect(self._remember)
         opening.loading_changed.connect(self.refresh)
-        self.refresh()
+        self.reload_recent()
 
     def _build(self) -> None:
         self._open_part, self._recent_part = QWidget(), QWidget()
         _section(self._open_part, "Series", self._open)
-        _section(self._recent_part, "Recent studies", self._recent)
+        _section(self._recent_part, "Recent studies", self._nothing, self._recent)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.addWidget(self._open_part)
         self._split.addWidget(self._recent_part)
@@ -79,16 +85,20 @@ class StudiesPanel(QWidget):
         wanted = self._search.text().casefold().strip()
         self._open.show_cards(self._series_cards(wanted), series.uid if series is not None else None)
         self._open_part.setVisible(bool(self._session.studies))
-        cards = [card for card in map(_recent_card, self._recent_studies()) if _matches(card, wanted)]
+        open_paths = {str(study.path.resolve()) for study in self._session.studies}
+        cards = [card for card in self._recent_cards if card.key not in open_paths and _matches(card, wanted)]
         self._recent.show_cards(cards)
+        self._nothing.setVisible(not cards)
+        self._nothing.setText("Nothing fits the search." if wanted else "Studies you open appear here.")
         self._recent_part.setVisible(bool(cards) or not self._session.studies)
         warnings = series.warnings if series is not None else ()
         self._warnings.setText("\n".join(f"\u2022 {text}" for text in warnings))
         self._warning_part.setVisible(bool(warnings))
 
-    def _recent_studies(self) -> list[recent.RecentStudy]:
-        open_paths = {study.path.resolve() for study in self._session.studies}
-        return [study for study in recent.load() if study.path not in open_paths]
+    def reload_recent(self) -> None:
+        """Read the list of recent studies again."""
+        self._recent_cards = [_recent_card(study) for study in recent.load()]
+        self.refresh()
 
     def _series_cards(self, wanted: str) -> list[Card]:
         cards: list[Card] = []
@@ -106,19 +116,17 @@ class StudiesPanel(QWidget):
         return Card(
             key=series.uid,
             title=series.title or "Series without a name",
-            facts="reading ..." if loading else facts_of(series),
+            facts=("Reading ...",) if loading else facts_of(series),
             warning=_short(series.warnings),
-            tip="\n".join([series.title, facts_of(series), *series.warnings]),
+            tip="\n".join([series.title, *facts_of(series), *series.warnings]),
             picture=picture_of(self._session.thumbnail(series.uid)),
+            picture_name=series.uid if self._session.thumbnail(series.uid) is not None else "",
         )
 
-    def _choose_series(self, index: QModelIndex) -> None:
-        card: Card | None = index.data(CARD_ROLE)
-        if card is None:
-            return
+    def _choose_series(self, uid: str) -> None:
         for study in self._session.studies:
             for series in study.series:
-                if series.uid == card.key:
+                if series.uid == uid:
                     self._session.choose_series(series)
 
     def _choose_recent(self, index: QModelIndex) -> None:
@@ -133,31 +141,36 @@ class StudiesPanel(QWidget):
         except KnownError:
             # Not worth a message: the study is open, only the list will not have it.
             return
-        self.refresh()
+        self.reload_recent()
 
     def _keep_thumbnail(self, series_uid: str) -> None:
         picture = self._session.thumbnail(series_uid)
-        if picture is not None and any(s.series and s.series[0].uid == series_uid for s in self._session.studies):
-            try:
+        first = any(study.series and study.series[0].uid == series_uid for study in self._session.studies)
+        try:
+            if first and picture is not None:
                 thumbnails.save(series_uid, picture)
-            except KnownError:
-                return
-        self.refresh()
+        except KnownError:
+            # The picture is shown all the same; only the next start will be without it.
+            self.refresh()
+        else:
+            self.reload_recent() if first else self.refresh()
 
 
-def facts_of(series: Series) -> str:
-    """Contrast, number of voxels and their size, as the reader wants to see them before opening."""
+def facts_of(series: Series) -> tuple[str, ...]:
+    """Contrast and number of voxels, and their size: what the reader wants to know before opening."""
     import numpy as np
 
-    i, j, k = series.shape
     name = series.modality or series.kind
     if series.is_picture:
         sizes = [n for n in series.shape if n != 1] or [1]
-        size = " \u00d7 ".join(map(str, sizes))
-        return f"{name}  {size} pixels"
+        return (f"{name}   {_times(sizes)} pixels",)
     spacing = np.linalg.norm(np.array(series.affine)[:3, :3], axis=0)
-    size = " \u00d7 ".join(f"{value:.3g}" for value in spacing) + " mm" if series.calibrated else "size unknown"
-    return f"{name}  {i} \u00d7 {j} \u00d7 {k}  {size}"
+    size = f"{_times(f'{value:.3g}' for value in spacing)} mm" if series.calibrated else "voxel size unknown"
+    return f"{name}   {_times(series.shape)}", size
+
+
+def _times(numbers: Iterable[object]) -> str:
+    return " \u00d7 ".join(map(str, numbers))
 
 
 def _recent_card(study: recent.RecentStudy) -> Card:
@@ -167,16 +180,17 @@ def _recent_card(study: recent.RecentStudy) -> Card:
     return Card(
         key=str(study.path),
         title=study.title,
-        facts=f"{what}  {when}".strip(),
+        facts=(what, when),
         warning="not found" if missing else "",
         tip=f"{study.path}\n{'The files are not there any more.' if missing else 'Click to open.'}",
         picture=picture_of(thumbnails.load(study.thumbnail)),
+        picture_name=study.thumbnail,
         dimmed=missing,
     )
 
 
 def _matches(card: Card, wanted: str) -> bool:
-    return wanted in f"{card.title} {card.facts} {card.tip}".casefold()
+    return wanted in " ".join([card.title, *card.facts, card.tip]).casefold()
 
 
 def _short(warnings: tuple[str, ...]) -> str:
@@ -185,11 +199,13 @@ def _short(warnings: tuple[str, ...]) -> str:
     return warnings[0] if warnings else ""
 
 
-def _section(part: QWidget, title: str, content: QWidget) -> None:
+def _section(part: QWidget, title: str, *content: QWidget) -> None:
     layout = QVBoxLayout(part)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(0)
     caption = label(title, "caption")
     caption.setContentsMargins(GRID, GRID, GRID, GRID // 2)
     layout.addWidget(caption)
-    layout.addWidget(content, 1)
+    for widget in content:
+        layout.addWidget(widget)
+    layout.setStretchFactor(content[-1], 1)

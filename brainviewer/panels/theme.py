@@ -177,6 +177,10 @@ def _palette(colours: Colours) -> QPalette:
 
 def _style_sheet(colours: Colours) -> str:
     values = {name: getattr(colours, name) for name in Colours.__slots__}
+    # Qt style sheets take pictures from files only, so ticks and arrows have one for each theme.
+    theme = "dark" if colours is DARK else "light"
+    for name in ("check", "down"):
+        values[name] = (folders.resources_dir() / "icons" / f"{name}-{theme}.svg").as_posix()
     return Template(_SHEET).substitute(values)
 
 
@@ -201,13 +205,15 @@ QLabel[role="heading"] { font-weight: 600; }
 QLabel[role="caption"] { color: $muted; font-weight: 600; }
 QLabel[role="muted"] { color: $muted; }
 QLabel[role="warning"] { color: $warning; }
-QLabel[role="research"] { color: $warning; font-weight: 600; padding: 0 8px; }
+QLabel[role="research"] { color: $warning; font-weight: 600; padding: 5px 12px 3px 8px; }
 QLabel[role="title"] { font-size: 20px; font-weight: 600; }
 QFrame[role="line"] { background: $border; max-height: 1px; border: none; }
 QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {
   background: $window; border: 1px solid $border; border-radius: 4px; padding: 3px 8px; min-height: 20px; }
 QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus { border: 1px solid $accent; }
 QComboBox:disabled { color: $muted; }
+QComboBox::drop-down { border: none; width: 24px; }
+QComboBox::down-arrow { image: url($down); width: 14px; height: 14px; }
 QComboBox QAbstractItemView { background: $panel; border: 1px solid $border; padding: 4px; }
 QPushButton { background: $raised; border: 1px solid $border; border-radius: 4px; padding: 4px 16px; min-height: 22px; }
 QPushButton:hover { border-color: $muted; }
@@ -222,6 +228,13 @@ QToolButton { border: 1px solid transparent; border-radius: 4px; padding: 3px; b
 QToolButton:hover { background: $raised; }
 QToolButton:focus { border: 1px solid $accent; }
 QToolButton:checked { background: $raised; border: 1px solid $border; }
+QCheckBox, QRadioButton { spacing: 8px; min-height: 20px; }
+QCheckBox::indicator, QRadioButton::indicator { width: 14px; height: 14px; border: 1px solid $muted;
+  background: $window; border-radius: 3px; }
+QRadioButton::indicator { border-radius: 8px; }
+QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url($check); }
+QRadioButton::indicator:checked { background: $accent; border: 4px solid $window; outline: none; }
+QCheckBox:focus, QRadioButton:focus { color: $accent; }
 QListView { background: $panel; border: none; outline: none; }
 QListView:focus { border: none; }
 QProgressBar { background: $window; border: 1px solid $border; border-radius: 4px; max-height: 6px; min-height: 6px; }
