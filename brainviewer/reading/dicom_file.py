@@ -16,8 +16,10 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import dcmread, read_dataset, read_file_meta_info
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from brainviewer.reading.dicom_values import tag_of
 from brainviewer.reading.trouble import damage_reported, quiet_libraries
 from engines import BadInput
 
@@ -52,6 +54,7 @@ class _HonestFile(io.BufferedReader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path), READ_AHEAD)
+        self.path = path
         self.size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -79,12 +82,11 @@ def read_header(path: Path, tags: Sequence[str]) -> tuple[Dataset, int]:
 
     What a deflated file has left is not known before it is inflated: a very large number.
     """
-    with damage_reported(path, "header"):
-        if _is_deflated(path):
-            return _read_deflated(path, tags, HEADER_INFLATED, cut_is_fine=True), sys.maxsize
-        with _HonestFile(path) as file:
-            dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(tags))
-            return dataset, file.size - file.tell()
+    with damage_reported(path, "header"), _HonestFile(path) as file:
+        if _is_deflated(file):
+            return _read_deflated(file, tags, HEADER_INFLATED, cut_is_fine=True), sys.maxsize
+        dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=_tags(tags, False))
+        return dataset, file.size - file.tell()
 
 
 def read_with_pixels(path: Path, tags: Sequence[str], pixel_bytes: int) -> Dataset:
@@ -93,20 +95,20 @@ def read_with_pixels(path: Path, tags: Sequence[str], pixel_bytes: int) -> Datas
     pixel_bytes: what the header promised, the most a deflated file may grow to (and its header beside).
     """
     with damage_reported(path, "pixel data"):
-        if _is_deflated(path):
-            return _read_deflated(path, tags, pixel_bytes + HEADER_INFLATED, cut_is_fine=False)
         with _HonestFile(path) as file:
-            dataset = dcmread(file, force=True, specific_tags=[*tags, "PixelData"])
+            if _is_deflated(file):
+                return _read_deflated(file, tags, pixel_bytes + HEADER_INFLATED, cut_is_fine=False)
+            dataset = dcmread(file, force=True, specific_tags=_tags(tags, True))
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, _little = dataset.original_encoding
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         return dataset
 
 
-def _is_deflated(path: Path) -> bool:
-    """True where the data set is deflated, found without inflating anything."""
-    with path.open("rb") as file:
-        head = file.read(META_BYTES)
+def _is_deflated(file: _HonestFile) -> bool:
+    """True where the data set is deflated, found without inflating anything; leaves the file at its start."""
+    head = file.read(META_BYTES)
+    file.seek(0)
     if head[MAGIC_AT : MAGIC_AT + 4] != b"DICM":
         return False
     # File meta begins with its own length, so a short read tells whether the syntax lies within it.
@@ -114,19 +116,17 @@ def _is_deflated(path: Path) -> bool:
     within = first[:4] == b"\x02\x00\x00\x00" and PREAMBLE + 12 + struct.unpack("<I", first[8:12])[0] <= len(head)
     if (within or len(head) < META_BYTES) and DeflatedExplicitVRLittleEndian.encode() not in head:
         return False
-    return bool(read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
+    return bool(read_file_meta_info(file.path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
 
 
-def _read_deflated(path: Path, tags: Sequence[str], limit: int, *, cut_is_fine: bool) -> Dataset:
+def _read_deflated(file: _HonestFile, tags: Sequence[str], limit: int, *, cut_is_fine: bool) -> Dataset:
     """Inflate at most limit bytes, then read them as explicit little endian."""
-    meta = read_file_meta_info(path)
-    start = PREAMBLE + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
-    with path.open("rb") as file:
-        file.seek(start)
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = inflater.decompress(file.read(), limit)
+    meta = read_file_meta_info(file.path)
+    file.seek(PREAMBLE + 12 + int(meta.get("FileMetaInformationGroupLength", 0)))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(file.read(), limit)
     if not cut_is_fine and inflater.unconsumed_tail:
-        raise BadInput(f"{path.name} inflates to more than its header promises ({limit / 1e6:.0f} MB).")
+        raise BadInput(f"{file.path.name} inflates to more than its header promises ({limit / 1e6:.0f} MB).")
     wanted = None if not cut_is_fine else _at_pixels
     dataset = read_dataset(BytesIO(data), False, True, stop_when=wanted, specific_tags=_tags(tags, not cut_is_fine))
     dataset.file_meta = FileMetaDataset(meta)
@@ -139,5 +139,5 @@ def _at_pixels(tag: object, _vr: str | None, _length: int) -> bool:
     return tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 
-def _tags(keywords: Sequence[str], pixels: bool) -> list[pydicom.tag.BaseTag | int]:
-    return [pydicom.tag.Tag(keyword) for keyword in (*keywords, *(("PixelData",) if pixels else ()))]
+def _tags(keywords: Sequence[str], pixels: bool) -> list[BaseTag | int]:
+    return [tag_of(keyword) for keyword in (*keywords, *(("PixelData",) if pixels else ()))]

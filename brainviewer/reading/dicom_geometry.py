@@ -7,6 +7,7 @@ sheared affine, a missing slice an empty one, and a warning says so.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,9 +51,10 @@ def has_geometry(frame: Frame) -> bool:
     """True where the file says where the slice lies and how it is turned."""
     if not frame.position or not frame.orientation:
         return False
-    row, column, _normal = _directions(frame)
-    sound = 0.9 < np.linalg.norm(row) < 1.1 and 0.9 < np.linalg.norm(column) < 1.1
-    return bool(sound and abs(row @ column) < 0.1 and np.all(np.abs(frame.position) < 1e5))
+    row, column = frame.orientation[:3], frame.orientation[3:]
+    sound = 0.9 < math.hypot(*row) < 1.1 and 0.9 < math.hypot(*column) < 1.1
+    upright = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 0.1
+    return sound and upright and max(map(abs, frame.position)) < 1e5
 
 
 def stack(frames: list[Frame]) -> Stack:

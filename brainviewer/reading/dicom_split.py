@@ -50,12 +50,18 @@ def _by_direction(frames: list[Frame]) -> list[list[Frame]]:
     groups: list[list[Frame]] = []
     for frame in frames:
         for group in groups:
-            if np.allclose(group[0].orientation or (0.0,), frame.orientation or (0.0,), atol=SAME_DIRECTION):
+            if _same_direction(group[0], frame):
                 group.append(frame)
                 break
         else:
             groups.append([frame])
     return groups
+
+
+def _same_direction(one: Frame, other: Frame) -> bool:
+    if len(one.orientation) != len(other.orientation):
+        return False
+    return all(abs(a - b) < SAME_DIRECTION for a, b in zip(one.orientation, other.orientation, strict=True))
 
 
 def _apart(frames: list[Frame]) -> list[tuple[list[Frame], list[str]]]:
