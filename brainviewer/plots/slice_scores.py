@@ -45,7 +45,7 @@ class SliceScoreStrip(QWidget):
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._empty)
         self._pages.addWidget(self._plot)
-        self._here = pg.InfiniteLine(angle=90, movable=False)
+        self._here = pg.InfiniteLine(angle=90, movable=False, label="{value:.0f}", labelOpts={"position": 0.9})
         self._threshold = pg.InfiniteLine(angle=0, movable=False)
         self._plot.gone_to.connect(self.go_to)
         self._plot.turned.connect(lambda turns: self.go_to(self.slice_index() - turns))
@@ -125,7 +125,9 @@ class SliceScoreStrip(QWidget):
         for number, (title, result) in enumerate(self._runs):
             self._add_curve(number, title, result.slice_percentiles)
         self._threshold.setPen(pg.mkPen(ink, width=1, style=Qt.PenStyle.DashLine))
-        self._here.setPen(pg.mkPen(self.palette().color(QPalette.ColorRole.Highlight), width=2))
+        accent = self.palette().color(QPalette.ColorRole.Highlight)
+        self._here.setPen(pg.mkPen(accent, width=2))
+        self._here.label.setColor(ink)
         plot.addItem(self._threshold, ignoreBounds=True)
         plot.addItem(self._here, ignoreBounds=True)
         self._threshold.setPos(float(tail(self._display.threshold)))
@@ -137,7 +139,7 @@ class SliceScoreStrip(QWidget):
         heights = np.minimum(tail(percentiles), _TOP)
         heights[np.isnan(percentiles)] = np.nan
         numbers = np.arange(1, percentiles.size + 1)
-        self._plot.plot(numbers, heights, pen=pg.mkPen(colour, width=2, style=dash), connect="finite", name=title)
+        self._plot.plot(numbers, heights, pen=pg.mkPen(colour, width=1.6, style=dash), connect="finite", name=title)
         high = np.nan_to_num(percentiles) > self._display.threshold
         dots = pg.ScatterPlotItem(numbers[high], heights[high], size=6, pen=None, brush=pg.mkBrush(colour))
         self._plot.addItem(dots)
@@ -172,9 +174,8 @@ class _Plot(pg.PlotWidget):  # type: ignore[misc]
         self.setViewportUpdateMode(self.ViewportUpdateMode.SmartViewportUpdate)
         vertical = self.getAxis("left")
         vertical.setTicks([[(float(tail(tick)), f"{tick:g}") for tick in _TICKS]])
-        vertical.setWidth(64)
-        vertical.setLabel("Healthy percentile")
-        self.getAxis("bottom").setLabel("Slice")
+        vertical.setWidth(60)
+        vertical.setLabel("Percentile")
         self.showGrid(x=False, y=True, alpha=0.15)
         self._legend = self.addLegend(offset=(8, 2), verSpacing=-4)
 
@@ -190,6 +191,9 @@ class _Plot(pg.PlotWidget):  # type: ignore[misc]
             self.getAxis(side).setPen(pg.mkPen(ink, width=1))
             self.getAxis(side).setTextPen(ink)
         self._legend.setLabelTextColor(ink)
+        behind = palette.color(QPalette.ColorRole.Base)
+        behind.setAlpha(200)
+        self._legend.setBrush(pg.mkBrush(behind))
 
     def number_at(self, point: QPointF) -> int:
         """The slice number (from 1) under a point of the widget."""

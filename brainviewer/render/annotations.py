@@ -82,9 +82,12 @@ class Annotator:
 
     def paint(self, annotation: Annotation) -> None:
         """Everything, the crosshair lowest."""
-        self._crosshair(annotation.crosshair, _LETTER_RIM if annotation.letters else 0.0)
         room = _BAR_ROOM if annotation.colour_bar is not None else 0.0
-        self._letters(annotation.letters, room)
+        # Only in a low view does the bar reach up to the letter in the middle of the edge.
+        beside = room if self._bar_box().top() - 3 * _LETTER_RIM / 2 < self._height / 2 + _LETTER_RIM / 2 else 0.0
+        rim = _LETTER_RIM if annotation.letters else 0.0
+        self._crosshair(annotation.crosshair, QRectF(rim, rim, self._width - 2 * rim - beside, self._height - 2 * rim))
+        self._letters(annotation.letters, beside)
         self._heading(annotation)
         for corner, lines in annotation.corners.items():
             self._corner(corner, lines)
@@ -107,10 +110,9 @@ class Annotator:
         self._painter.setPen(QColor(colour))
         self._painter.drawText(baseline, text)
 
-    def _crosshair(self, lines: list[Line], rim: float) -> None:
+    def _crosshair(self, lines: list[Line], inner: QRectF) -> None:
         """Thin lines that leave the point itself and the rim with the letters free."""
         self._painter.save()
-        inner = QRectF(rim, rim, self._width - 2 * rim, self._height - 2 * rim)
         self._painter.setClipRect(inner, Qt.ClipOperation.IntersectClip)
         self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         reach = self._width + self._height
@@ -137,10 +139,13 @@ class Annotator:
         """The view's name in its axis colour, then which slice."""
         metrics = QFontMetricsF(self._text_font)
         at = QPointF(_MARGIN, _MARGIN + metrics.ascent())
-        if annotation.heading:
-            name = annotation.plane.capitalize()
-            self._text(at, name, AXIS_COLOURS[annotation.plane])
-            self._text(at + QPointF(metrics.horizontalAdvance(name + "  "), 0), annotation.heading)
+        if not annotation.heading:
+            return
+        name = annotation.plane.capitalize()
+        self._text(at, name, AXIS_COLOURS[annotation.plane])
+        number = metrics.horizontalAdvance(name + "  ")
+        if at.x() + number + metrics.horizontalAdvance(annotation.heading) < self._width / 2 - _LETTER_RIM / 2:
+            self._text(at + QPointF(number, 0), annotation.heading)
 
     def _corner(self, corner: str, lines: list[str]) -> None:
         metrics = QFontMetricsF(self._text_font)
@@ -168,8 +173,7 @@ class Annotator:
 
     def _colour_bar(self, bar: ColourBar) -> None:
         """Healthy percentiles from 90 to 99.9, the part below the threshold dimmed, the threshold marked."""
-        height = min(260.0, self._height * 0.42)
-        box = QRectF(self._width - _BAR_ROOM + 6, self._height - _MARGIN - height - 6, _BAR_WIDTH, height)
+        box = self._bar_box()
         picture = bar_picture(bar.palette, bar.threshold)
         pixels = QImage(picture.data, 1, len(picture), 4, QImage.Format.Format_RGB32)
         self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
@@ -188,6 +192,10 @@ class Annotator:
             width = metrics.horizontalAdvance(text)
             at = QPointF(self._width - _MARGIN - width, box.top() - 10 - number * metrics.lineSpacing())
             self._text(at, text, _QUIET)
+
+    def _bar_box(self) -> QRectF:
+        height = min(260.0, self._height * 0.4)
+        return QRectF(self._width - _BAR_ROOM + 6, self._height - _MARGIN - height - 6, _BAR_WIDTH, height)
 
     def _bar_height(self, box: QRectF, percentile: float) -> float:
         return round(box.bottom() - float(scale_position(percentile)) * box.height())

@@ -189,6 +189,8 @@ class TriplanarView(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102, N802
         self._fit()
         painter = QPainter(self)
+        # At a scale of 1.25 the scene may end a part of a pixel before the widget.
+        painter.fillRect(self.rect(), Qt.GlobalColor.black)
         self._scene.paint(painter, only=event.region())
         painter.end()
 

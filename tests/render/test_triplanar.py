@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +39,10 @@ class Bench:
         self.view.set_volume(self.volume)
         self.view.show()
         qtbot.waitExposed(self.view)
+
+    def position_at(self, at: QPoint) -> np.ndarray | None:
+        scale = self.view.devicePixelRatioF()
+        return self.view._scene.position_at("axial", at.x() * scale, at.y() * scale)
 
     def voxel(self) -> np.ndarray:
         return np.linalg.inv(self.volume.affine)[:3] @ [*self.cursor.position_mm, 1]
@@ -145,9 +152,9 @@ def test_the_wheel_turns_slices_and_zooms_with_control(bench: Bench) -> None:
     assert round(bench.voxel()[2]) == start + 2
     bench.wheel(AXIAL, 3)
     assert round(bench.voxel()[2]) == start - 1
-    before = bench.view._scene.position_at("axial", AXIAL.x(), AXIAL.y())
+    before = bench.position_at(AXIAL)
     bench.wheel(AXIAL, 4, Qt.KeyboardModifier.ControlModifier)
-    after = bench.view._scene.position_at("axial", AXIAL.x(), AXIAL.y())
+    after = bench.position_at(AXIAL)
     assert after == pytest.approx(before)
     assert round(bench.voxel()[2]) == start - 1
 
@@ -163,9 +170,9 @@ def test_steps_stop_at_the_ends_and_the_view_under_the_mouse_is_active(bench: Be
 
 def test_middle_drag_pans_and_right_drag_zooms(bench: Bench) -> None:
     scene = bench.view._scene
-    before = scene.position_at("axial", AXIAL.x(), AXIAL.y())
+    before = bench.position_at(AXIAL)
     bench.drag(MIDDLE, AXIAL, (30, -20))
-    moved = scene.position_at("axial", AXIAL.x() + 30, AXIAL.y() - 20)
+    moved = bench.position_at(AXIAL + QPoint(30, -20))
     assert moved == pytest.approx(before)
     asked: list[QPoint] = []
     bench.view.context_menu_requested.connect(asked.append)
@@ -202,8 +209,10 @@ def test_the_png_has_the_views_and_says_research_use(bench: Bench, tmp_path: Pat
     bench.display.annotations = False
     bench.view.grab_png(tmp_path / "with.png")
     saved = QImage(str(tmp_path / "with.png"))
-    assert (saved.width(), saved.height()) == (640, 400)
-    bright = np.array(saved.convertToFormat(QImage.Format.Format_Grayscale8).constBits()).reshape(400, 640)
+    scale = bench.view.devicePixelRatioF()
+    assert (saved.width(), saved.height()) == (round(640 * scale), round(400 * scale))
+    grey = saved.scaled(640, 400).convertToFormat(QImage.Format.Format_Grayscale8)
+    bright = np.array(grey.constBits()).reshape(400, 640)
     assert bright[100:300, 120:280].mean() > 60, "the brain is there"
     assert bright[383:397, 100:300].max() > 90, "letters and words are written although they are off on screen"
     with pytest.raises(KnownError, match="could not be saved"):
@@ -237,3 +246,18 @@ def test_no_volume_needs_nothing(qtbot: QtBot) -> None:
     image = view.grab().toImage()
     everywhere = (image.pixelColor(x, y) for x in range(0, image.width(), 7) for y in range(0, image.height(), 7))
     assert {colour.name() for colour in everywhere} == {"#000000"}, "black and nothing else"
+
+
+@pytest.mark.parametrize("factor", ["1.25", "2"])
+@pytest.mark.skipif("QT_SCALE_FACTOR" in os.environ, reason="this is the run at another scale")
+def test_the_mouse_is_as_exact_on_dense_screens(factor: str) -> None:
+    """All of the above again where a logical pixel has more than one device pixel."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+        env={**os.environ, "QT_SCALE_FACTOR": factor},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
