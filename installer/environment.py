@@ -38,7 +38,10 @@ def requirements(extras: Iterable[str], pyproject: Path = REPOSITORY / "pyprojec
 
 def digest(torch: str, torch_index: str) -> str:
     """Changes when anything that decides about the installed packages changes."""
-    parts = [(REPOSITORY / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes()]
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    # The settings of linters and tests in the same file are no reason to install again.
+    packaging = [settings["project"], settings["build-system"], settings["tool"]["setuptools"]]
+    parts = [json.dumps(packaging, sort_keys=True).encode(), CONSTRAINTS.read_bytes()]
     parts += [sys.version.encode(), str(REPOSITORY).encode(), torch.encode(), torch_index.encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
