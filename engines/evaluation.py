@@ -22,6 +22,8 @@ from engines.volume import Volume
 
 LEVELS = ("subject", "slice", "voxel")
 MEAN, BRIGHT = "mean intensity", "99.5th percentile of intensity"
+# Lesions lie more often half-way up: a slice score that knows no more than this has seen nothing.
+MIDDLE = "nearness to the middle"
 BRIGHT_PERCENTILE = 99.5
 
 Bools = NDArray[np.bool_]
@@ -202,6 +204,7 @@ def _slice_scores(key: str, truth: Bools, bright: NDArray[np.float32], result: A
         key: result.slice_scores[scored],
         MEAN: [values.mean() for values in inside],
         BRIGHT: [np.percentile(values, BRIGHT_PERCENTILE) for values in inside],
+        MIDDLE: -np.abs(scored - scored.mean()) / max(len(scored), 1),
     }
     return Scored(truth[scored], {name: np.asarray(values, np.float32) for name, values in scores.items()})
 

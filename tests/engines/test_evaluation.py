@@ -47,6 +47,7 @@ def test_baselines_stand_beside_every_level(measured: Evaluation) -> None:
     for level in ("subject", "slice"):
         for method in (evaluation.MEAN, evaluation.BRIGHT):
             assert np.isfinite(row(measured, level, method, "AUROC").figure.value)
+    assert row(measured, "slice", evaluation.MIDDLE, "AUROC").figure.value > 0.5
     assert row(measured, "voxel", "intensity", "Dice (oracle)").figure.value > 0.8
     assert not [one for one in measured.rows if (one.method, one.figure.name) == ("intensity", "Dice")]
 
