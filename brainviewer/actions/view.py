@@ -68,7 +68,7 @@ def menu(at: Context) -> Menu:
             # Keys that lists, buttons and text fields need themselves.
             Action(
                 "view.reset_space",
-                "Reset views (Space)",
+                "Reset views",
                 "Fit all views, automatic window",
                 at.viewport.reset,
                 ("Space",),

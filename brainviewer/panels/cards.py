@@ -165,9 +165,9 @@ class CardList(QListView):
             if self._items.item(row).data(CARD_ROLE) != card:
                 _write(self._items.item(row), card)
         self._items.setRowCount(len(cards))
-        row = next((row for row, card in enumerate(cards) if not card.heading and card.key == chosen), None)
-        if chosen is not None and row is not None:
-            self.setCurrentIndex(self._items.index(row, 0))
+        at = next((row for row, card in enumerate(cards) if not card.heading and card.key == chosen), None)
+        if chosen is not None and at is not None:
+            self.setCurrentIndex(self._items.index(at, 0))
         else:
             self.setCurrentIndex(QModelIndex())
         self._by_program = False

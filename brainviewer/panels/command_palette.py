@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def matching(actions: tuple[Action, ...], typed: str) -> list[Action]:
     """Commands whose text or tip holds every typed word; those whose text begins with it come first."""
     words = typed.casefold().split()
-    found = [a for a in actions if all(word in f"{a.text} {a.tip}".casefold() for word in words)]
+    listed = [action for action in actions if action.in_menu]
+    found = [a for a in listed if all(word in f"{a.text} {a.tip}".casefold() for word in words)]
     start = words[0] if words else ""
     return sorted(found, key=lambda action: (not action.text.casefold().startswith(start), not _in(action, words)))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QScrollArea, QWidget
 
-from brainviewer.panels.parts import column, label
+from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.theme import GRID
 
 if TYPE_CHECKING:
@@ -42,35 +42,37 @@ class KeySheet(QDialog):
     def __init__(self, commands: Commands, scheme: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keys and mouse")
-        columns = QGridLayout()
-        columns.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        columns.setHorizontalSpacing(GRID * 5)
-        columns.setVerticalSpacing(GRID * 2)
-        blocks = [(menu.title.replace("&", ""), _rows(tuple(menu.actions()))) for menu in commands.menus]
-        blocks.append(("Mouse", [*MOUSE[scheme], *MOUSE_ALWAYS]))
-        # The long View menu gets a column of its own.
-        places = {"File": (0, 0), "View": (0, 1), "Analyse": (1, 0), "Help": (2, 0), "Mouse": (0, 2)}
-        for title, rows in blocks:
-            line, place = places[title]
-            columns.addLayout(_block(title, rows), line, place, 3 if title in ("View", "Mouse") else 1, 1)
+        blocks = {menu.title.replace("&", ""): _rows(tuple(menu.actions())) for menu in commands.menus}
+        blocks["Mouse"] = [*MOUSE[scheme], *MOUSE_ALWAYS]
+        # The View menu is as long as all others together.
+        left = [_block(title, rows) for title, rows in blocks.items() if title not in ("View", "Mouse")]
+        columns = row(
+            column(*left, None, spacing=GRID * 3),
+            column(_block("View", blocks["View"]), None),
+            column(_block("Mouse", blocks["Mouse"]), None),
+            None,
+            margin=GRID * 3,
+            spacing=GRID * 6,
+        )
         content = QWidget()
         content.setLayout(columns)
         area = QScrollArea()
         area.setWidget(content)
         area.setWidgetResizable(True)
-        self.setLayout(column(area))
-        self.resize(1080, 680)
+        self.setLayout(column(area, margin=1))
+        self.resize(1120, 560)
 
 
 def _rows(actions: tuple[Action, ...]) -> list[tuple[str, str]]:
-    rows = []
+    keys_of: dict[str, list[str]] = {}
     for action in actions:
-        keys = [QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in action.shortcuts]
-        if keys and not action.id.startswith("view.preset_"):
-            rows.append((", ".join(keys), action.text.rstrip(" .")))
-        elif action.id == "view.preset_1":
-            rows.append(("1 ... 9", "Window presets"))
-    return rows
+        text = "Window presets" if action.id.startswith("view.preset_") else action.text.rstrip(" .")
+        native = QKeySequence.SequenceFormat.NativeText
+        keys_of.setdefault(text, []).extend(QKeySequence(key).toString(native) for key in action.shortcuts)
+    rows = {text: ", ".join(keys) for text, keys in keys_of.items() if keys}
+    if "Window presets" in rows:
+        rows["Window presets"] = "1 ... 9"
+    return [(keys, text) for text, keys in rows.items()]
 
 
 def _block(title: str, rows: list[tuple[str, str]]) -> QGridLayout:
@@ -78,9 +80,8 @@ def _block(title: str, rows: list[tuple[str, str]]) -> QGridLayout:
     grid.setHorizontalSpacing(GRID * 2)
     grid.setVerticalSpacing(4)
     grid.addWidget(label(title, "caption"), 0, 0, 1, 2)
-    for number, (key, text) in enumerate(rows, 1):
-        grid.addWidget(label(key, "heading"), number, 0)
+    for number, (keys, text) in enumerate(rows, 1):
+        grid.addWidget(label(keys, "heading"), number, 0)
         grid.addWidget(label(text), number, 1)
-    grid.setRowStretch(len(rows) + 1, 1)
     grid.setColumnStretch(1, 1)
     return grid

@@ -108,6 +108,8 @@ class MainWindow(QMainWindow):
         horizontal = [self._docks["Studies"], self._docks["Engines"]]
         self.resizeDocks(horizontal, [280, 304], Qt.Orientation.Horizontal)
         self.resizeDocks([self._docks["Slice scores"]], [168], Qt.Orientation.Vertical)
+        right = [self._docks["Engines"], self._docks["Layers"]]
+        self.resizeDocks(right, [430, 400], Qt.Orientation.Vertical)
 
     def set_menus(self, menus: Sequence[QMenu]) -> None:
         """Show the menus, with "research use only" at the end of their line."""

@@ -232,11 +232,14 @@ QCheckBox, QRadioButton { spacing: 8px; min-height: 20px; }
 QCheckBox::indicator, QRadioButton::indicator { width: 14px; height: 14px; border: 1px solid $muted;
   background: $window; border-radius: 3px; }
 QRadioButton::indicator { border-radius: 8px; }
+QRadioButton::indicator:checked { width: 6px; height: 6px; border: 5px solid $accent; background: $on_accent; }
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url($check); }
-QRadioButton::indicator:checked { background: $accent; border: 4px solid $window; outline: none; }
 QCheckBox:focus, QRadioButton:focus { color: $accent; }
 QListView { background: $panel; border: none; outline: none; }
 QListView:focus { border: none; }
+QDialog { border: 1px solid $border; }
+QListWidget::item { padding: 6px 8px; border-radius: 4px; }
+QListWidget::item:selected { background: $accent; color: $on_accent; }
 QProgressBar { background: $window; border: 1px solid $border; border-radius: 4px; max-height: 6px; min-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
 QSplitter::handle { background: $border; }

@@ -51,7 +51,7 @@ def places(text: str) -> list[str]:
     for line in text.splitlines():
         if place := _PLACE.match(line):
             # Only the end of the path: the beginning may name a user.
-            file = "/".join(Path(place["file"]).parts[-3:])
+            file = "/".join(Path(place["file"]).parts[-2:])
             found.append(f"  {file}, line {place['line']}, in {place['name']}")
         elif kind := _TYPE.match(line):
             found.append(kind["type"])

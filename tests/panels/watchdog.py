@@ -1,0 +1,42 @@
+"""Measures how long the window's thread keeps the event loop waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer
+
+
+class Watchdog(QObject):
+    """Ticks as fast as the event loop lets it; `longest_s` is the longest time between two ticks.
+
+    Time in which the thread was ready but the machine gave its processors to others is taken off (Linux tells it in
+    schedstat): what remains is our own computing, and waiting for locks, files and pipes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest_s = 0.0
+        self.ticks = 0
+        self._waited = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._last = self._now()
+        self._timer = QTimer(self, interval=1)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def stop(self) -> float:
+        self._timer.stop()
+        return self.longest_s
+
+    def _now(self) -> float:
+        # Columns: time on a processor, time waiting for one (both ns), turns.
+        waited = int(self._waited.read_text().split()[1]) / 1e9 if self._waited.exists() else 0.0
+        return time.monotonic() - waited
+
+    def _tick(self) -> None:
+        now = self._now()
+        self.longest_s = max(self.longest_s, now - self._last)
+        self._last = now
+        self.ticks += 1
