@@ -48,19 +48,28 @@ class TriplanarScene:
         """The volume on show."""
         return self._layers.volume if self._layers else None
 
-    def set_volume(self, volume: Volume | None) -> None:
-        """Show another volume from its middle, or nothing; heatmap and masks of the last one go."""
+    def set_volume(self, volume: Volume | None, keep_position: bool = False) -> None:
+        """Show another volume from its middle, or nothing; heatmap and masks of the last one go.
+
+        The same series again (loaded to its end) keeps position, pan and zoom.
+        keep_position: stay where the cursor is if that lies in the new volume (another series of the study).
+        """
+        before = self.volume
         self._layers = Layers(volume) if volume is not None else None
-        self._only = picture_plane(volume) if volume is not None else None
         if volume is None:
             return
+        filled = self._only if before is not None and not before.is_picture else None
+        self._only = picture_plane(volume) or filled
         self.auto_width, level = auto_window(volume.voxels, volume.modality)
         if self.display.window <= 0:
             self.display.set_window(self.auto_width, level)
         self.aim()
+        if before is not None and volume.uid and (before.uid, before.shape) == (volume.uid, volume.shape):
+            return
         self.reset()
-        middle = (np.array(volume.shape) - 1) // 2
-        self.cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
+        if not (keep_position and _lies_in(self.cursor.position_mm, volume)):
+            middle = (np.array(volume.shape) - 1) // 2
+            self.cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
 
     def set_heatmap(self, heatmap: Heatmap | None) -> None:
         """Lay another heatmap over the volume, or none."""
@@ -207,3 +216,8 @@ class TriplanarScene:
     def close(self) -> None:
         """Let go of VTK."""
         self.stage.close()
+
+
+def _lies_in(position_mm: NDArray[np.float64], volume: Volume) -> bool:
+    voxel = np.linalg.solve(volume.affine[:3, :3], position_mm - volume.affine[:3, 3])
+    return bool(np.all(voxel >= -0.5) and np.all(voxel <= np.array(volume.shape) - 0.5))

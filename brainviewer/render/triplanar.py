@@ -71,12 +71,13 @@ class TriplanarView(QWidget):
         planes = list(self._scene.places())
         return self._hand.active if self._hand.active in planes or not planes else planes[0]
 
-    def set_volume(self, volume: Volume | None) -> None:
+    def set_volume(self, volume: Volume | None, keep_position: bool = False) -> None:
         """Show a volume from its middle slices, or (None) an empty black view; drops heatmap and masks.
 
-        Chooses a window only where the display has none yet (window 0).
+        Chooses a window only where the display has none yet (window 0). The same series again (same uid and shape)
+        keeps position, pan and zoom; keep_position does so for another series that holds the position.
         """
-        self._scene.set_volume(volume)
+        self._scene.set_volume(volume, keep_position)
         self.refresh()
 
     def refresh_voxels(self) -> None:

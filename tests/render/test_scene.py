@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,3 +214,30 @@ def test_memory_order_does_not_matter(scene: TriplanarScene, painted: Paint) -> 
     expected = painted("axial").copy()
     scene.set_volume(volume.with_voxels(np.asfortranarray(volume.voxels)))
     assert np.array_equal(painted("axial"), expected)
+
+
+def test_the_same_series_again_keeps_position_pan_and_zoom(scene: TriplanarScene) -> None:
+    """A volume that was shown while it loaded is set once more when it is complete."""
+    volume = replace(grey_volume(), uid="1.2.3")
+    scene.set_volume(volume)
+    scene.cursor.move_to((5, 6, 7))
+    scene.view("axial").zoom(2.0, (50, 50))
+    scene.maximise("axial")
+    scene.stale()
+    before = scene.view("axial").pixel_of((5, 6, 7))
+    scene.set_volume(volume.with_voxels(volume.voxels + 1))
+    scene.stale()
+    assert scene.view("axial").pixel_of((5, 6, 7)) == pytest.approx(before)
+    assert scene.cursor.position_mm == pytest.approx((5, 6, 7))
+    assert scene.maximised == "axial"
+
+
+def test_another_series_starts_in_its_middle_unless_told_to_stay(scene: TriplanarScene) -> None:
+    scene.set_volume(replace(grey_volume(), uid="1"))
+    scene.cursor.move_to((5, 6, 7))
+    scene.set_volume(replace(grey_volume(), uid="2"), keep_position=True)
+    assert scene.cursor.position_mm == pytest.approx((5, 6, 7))
+    scene.set_volume(replace(grey_volume(), uid="3"))
+    assert scene.cursor.position_mm == pytest.approx((29, 24, 19))
+    scene.set_volume(replace(grey_volume((4, 4, 4)), uid="4"), keep_position=True)
+    assert scene.cursor.position_mm == pytest.approx((1, 1, 1)), "the position lies outside"
