@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -117,7 +117,9 @@ def read_frames(path: Path) -> list[Frame]:
         groups = dataset.get("PerFrameFunctionalGroupsSequence")
         if not groups:
             marks = _classic_marks(dataset)
-            return [_frame(header, number, (dataset,), marks) for number in range(header.frames)]
+            frames = [_frame(header, number, (dataset,), marks) for number in range(header.frames)]
+            # One position for many frames (nuclear medicine, cine) is that of the first: the others are unknown.
+            return frames if header.frames == 1 else [replace(frame, position=()) for frame in frames]
         if len(groups) != header.frames:
             raise BadInput(f"{path.name} describes {len(groups)} frames but announces {header.frames}.")
         others = _other_dimensions(dataset)

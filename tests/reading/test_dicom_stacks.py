@@ -169,6 +169,17 @@ def test_slices_without_positions_are_ordered_by_number_and_uncalibrated(tmp_pat
     assert "does not say where its slices lie" in series.warnings[0]
 
 
+def test_frames_without_places_of_their_own_are_an_uncalibrated_stack(tmp_path: Path) -> None:
+    dataset = phantoms.slice_dataset(np.ascontiguousarray(ramp(5).transpose(2, 1, 0)))
+    dataset.NumberOfFrames, dataset.Modality = 5, "NM"
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    (study,) = reading.scan([phantoms.save(dataset, tmp_path / "nm.dcm")])
+    (series,) = study.series
+    assert not series.calibrated
+    assert "left and right are not known" in series.warnings[0]
+    assert reading.load(series).voxels[0, 0].tolist() == [100, 200, 300, 400, 500]
+
+
 def test_real_series_with_a_missing_slice(data_dir: Path) -> None:
     (series,) = series_in(data_dir / "dicom/adi_brain")
     assert series.shape == (384, 512, 56)

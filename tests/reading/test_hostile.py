@@ -237,13 +237,30 @@ def test_mutated_headers_raise_one_type_only(tmp_path: Path) -> None:
             assert error.message  # noqa: PT017 - sound mutants are fine as well
 
 
+def rle() -> pydicom.FileDataset:
+    dataset = phantoms.slice_dataset(PIXELS)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    return dataset
+
+
+def jpeg_ls() -> pydicom.FileDataset:
+    dataset = phantoms.slice_dataset(PIXELS)
+    dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+    return dataset
+
+
+def jpeg_2000() -> pydicom.FileDataset:
+    dataset, buffer = phantoms.slice_dataset(PIXELS), io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "JPEG2000", irreversible=False, no_jp2=True)
+    phantoms.set_compressed(dataset, JPEG2000Lossless, buffer.getvalue())
+    return dataset
+
+
 def test_mutated_streams_raise_one_type_only(tmp_path: Path) -> None:
     chance = random.Random(12)
     path = tmp_path / "mutated.dcm"
-    for syntax in (RLELossless, JPEGLSLossless):
-        dataset = phantoms.slice_dataset(PIXELS)
-        dataset.compress(syntax, generate_instance_uid=False)
-        sound = file_bytes(dataset)
+    for compress in (rle, jpeg_ls, jpeg_2000):
+        sound = file_bytes(compress())
         for _ in range(60):
             mutant = bytearray(sound)
             for _ in range(chance.randint(1, 6)):
