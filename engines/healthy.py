@@ -12,7 +12,7 @@ from engines.calibration import FEWEST_STUDIES, Calibration, Floats, SliceScale
 from engines.errors import BadCohort
 from engines.result import PercentileScale
 
-# Percentiles a scale keeps: half steps in the middle, fine ones in the tail where thresholds live. 251 entries.
+# Percentiles a scale keeps: half steps in the middle, fine ones in the tail, where thresholds live.
 TABLE = np.unique(
     np.concatenate(
         [[0.01, 0.1, 0.2], np.arange(0.5, 99, 0.5), np.arange(99, 99.9, 0.05), np.linspace(99.9, 100, 41)]
