@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import floor, log10
 
 import numpy as np
@@ -60,6 +61,7 @@ class Annotation:
     research: bool = False
 
 
+@lru_cache(maxsize=8)
 def view_font(pixels: float, bold: bool = False) -> QFont:
     """The application's font at a size in logical pixels, with figures of equal width."""
     font = QFont()
@@ -181,14 +183,14 @@ class Annotator:
         self._painter.setPen(QPen(QColor(_QUIET), 1))
         self._painter.drawRect(box)
         metrics = QFontMetricsF(self._text_font)
-        marked = self._bar_height(box, bar.threshold)
-        for tick in SCALE_TICKS:
-            y = self._bar_height(box, tick)
+        heights = {tick: round(box.bottom() - bar_place(tick) * box.height()) for tick in (*SCALE_TICKS, bar.threshold)}
+        marked = heights.pop(bar.threshold)
+        for tick, y in heights.items():
             if abs(y - marked) > metrics.capHeight() + 3:
                 self._tick(box, y, f"{tick:g}", _QUIET)
         self._tick(box, marked, f"{bar.threshold:g}", "#ffffff", view_font(12, bold=True))
         self._painter.drawLine(QLineF(box.left() - 4, marked, box.right(), marked))
-        for number, text in enumerate(reversed(["Healthy", "percentile"])):
+        for number, text in enumerate(("percentile", "Healthy")):
             width = metrics.horizontalAdvance(text)
             at = QPointF(self._width - _MARGIN - width, box.top() - 10 - number * metrics.lineSpacing())
             self._text(at, text, _QUIET)
@@ -196,9 +198,6 @@ class Annotator:
     def _bar_box(self) -> QRectF:
         height = min(260.0, self._height * 0.4)
         return QRectF(self._width - _BAR_ROOM + 6, self._height - _MARGIN - height - 6, _BAR_WIDTH, height)
-
-    def _bar_height(self, box: QRectF, percentile: float) -> float:
-        return round(box.bottom() - float(scale_position(percentile)) * box.height())
 
     def _tick(self, box: QRectF, y: float, text: str, colour: str, font: QFont | None = None) -> None:
         metrics = QFontMetricsF(font or self._text_font)
@@ -214,10 +213,17 @@ def round_length(longest: float) -> float:
     return next(factor * step for factor in (5, 2, 1) if factor * step <= longest * (1 + 1e-9))
 
 
+@lru_cache(maxsize=64)
+def bar_place(percentile: float) -> float:
+    """Height of a percentile on the colour bar, 0 to 1."""
+    return float(scale_position(percentile))
+
+
+@lru_cache(maxsize=8)
 def bar_picture(palette: str, threshold: float) -> NDArray[np.uint8]:
     """The colour bar from top to bottom, uint8 (256, 4) in Qt's BGRX order; dim below the threshold."""
     colours = scale_colours(palette).astype(np.float32)
-    below = np.arange(256) / 255.0 < float(scale_position(threshold))
+    below = np.arange(256) / 255.0 < bar_place(threshold)
     colours[below] *= 0.25
     picture = np.full((256, 4), 255, dtype=np.uint8)
     picture[:, :3] = colours[::-1, ::-1].astype(np.uint8)

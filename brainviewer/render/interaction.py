@@ -90,8 +90,8 @@ class Interaction:
         drag.last = (x, y)
         acts: dict[str, Callable[[], None]] = {
             "window": lambda: self._window(across, down),
-            "pan": lambda: self._scene.view(drag.plane).pan(across, down),
-            "zoom": lambda: self._zoom(drag.plane, float(np.exp(-down / self.scale / _ZOOM_REACH)), *drag.start),
+            "pan": lambda: self._scene.pan(drag.plane, across, down),
+            "zoom": lambda: self._scene.zoom(drag.plane, float(np.exp(-down / self.scale / _ZOOM_REACH)), *drag.start),
             "crosshair": lambda: self._point(drag.plane, x, y),
         }
         acts[drag.does]()
@@ -115,7 +115,7 @@ class Interaction:
             return
         self.active = plane
         if keys & _CONTROL:
-            self._zoom(plane, _ZOOM_STEP**turns, x, y)
+            self._scene.zoom(plane, _ZOOM_STEP**turns, x, y)
             return
         # Touch pads send parts of a turn.
         self._wheel_rest -= turns
@@ -151,7 +151,3 @@ class Interaction:
         step = self._scene.auto_width / _WINDOW_REACH / self.scale
         narrowest = self._scene.auto_width * 1e-3
         display.set_window(max(display.window + across * step, narrowest), display.level + down * step)
-
-    def _zoom(self, plane: Plane, factor: float, x: float, y: float) -> None:
-        place = self._scene.places()[plane]
-        self._scene.view(plane).zoom(factor, (x - place.left, y - place.top))

@@ -52,6 +52,8 @@ class PlaneView:
         self._zoom = 1.0
         self._centre_mm = np.zeros(3)
         self._index = 0
+        self._pool = 1
+        self._aimed: object = None
         self._edition = 0
         self._cut_key: object = None
         self._drawn_key: object = None
@@ -64,6 +66,7 @@ class PlaneView:
         self._slices = SliceLayers(layers, geometry)
         self._outlines = Outlines(layers, self._slices)
         self._vtk.face(geometry)
+        self._aimed = None
         self.forget()
 
     def forget(self) -> None:
@@ -81,12 +84,19 @@ class PlaneView:
 
     def aim(self, width: int, height: int, scale: float, position_mm: NDArray[np.float64]) -> None:
         """Take over the view's size and the slice through a position."""
-        if self.geometry is None:
+        aim = (width, height, scale, position_mm.tobytes(), self._centre_mm.tobytes(), self._zoom)
+        if self.geometry is None or aim == self._aimed:
             return
+        self._aimed = aim
         self._size, self._scale = (width, height), scale
         self._index = self.geometry.slice_index(position_mm)
         self._vtk.look_at(self._centre_mm, self._zoom, self._size)
         self._vtk.stand_on(self.geometry.slice_to_patient(self._index)[:3, 3])
+        # How many voxels share a screen pixel, where it is two or more (a large radiograph in a small window).
+        axes = [self.geometry.across, self.geometry.up]
+        spacing = float(np.linalg.norm(self.geometry.affine[:3, axes], axis=0).max())
+        smallest = min(self.geometry.shape[axis] for axis in axes)
+        self._pool = max(1, min(int(self._vtk.mm_per_pixel / spacing), smallest))
 
     # Moving
 
@@ -121,16 +131,8 @@ class PlaneView:
 
     # Drawing
 
-    def _pool(self) -> int:
-        """How many voxels share a screen pixel, where it is two or more (a large radiograph in a small window)."""
-        if self.geometry is None:
-            return 1
-        spacing = np.linalg.norm(self.geometry.affine[:3, [self.geometry.across, self.geometry.up]], axis=0)
-        sizes = [self.geometry.shape[axis] for axis in (self.geometry.across, self.geometry.up)]
-        return max(1, min(int(self._vtk.mm_per_pixel / float(spacing.max())), *sizes))
-
     def _keys(self, look: Look, smooth: bool) -> tuple[object, object]:
-        cut = (self._edition, self._index, look, smooth, self._pool())
+        cut = (self._edition, self._index, look, smooth, self._pool)
         return cut, (cut, self._size, self._zoom, self._centre_mm.tobytes())
 
     def is_stale(self, look: Look, smooth: bool) -> bool:
@@ -143,7 +145,7 @@ class PlaneView:
             return
         cut_key, drawn_key = self._keys(look, smooth)
         if cut_key != self._cut_key:
-            pool = self._pool()
+            pool = self._pool
             pooled = np.diag([pool, pool, 1.0, 1.0])
             pooled[:2, 3] = (pool - 1) / 2
             to_patient = self.geometry.slice_to_patient(self._index) @ pooled

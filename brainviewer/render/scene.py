@@ -151,6 +151,19 @@ class TriplanarScene:
             return None
         return self._ready(plane, place).position_at(x - place.left, y - place.top)
 
+    def pan(self, plane: Plane, across: float, down: float) -> None:
+        """Drag a view's picture."""
+        place = self.places().get(plane)
+        if place is not None:
+            self._ready(plane, place).pan(across, down)
+
+    def zoom(self, plane: Plane, factor: float, x: float, y: float) -> None:
+        """Zoom a view about a point."""
+        place = self.places().get(plane)
+        if place is not None:
+            # Several turns of the wheel may come before the next drawing: aim first.
+            self._ready(plane, place).zoom(factor, (x - place.left, y - place.top))
+
     # Drawing
 
     def look(self) -> Look:
