@@ -17,7 +17,7 @@ from brainviewer.reading.dicom_geometry import Stack, stack
 from brainviewer.reading.dicom_headers import Frame, Header, read_frames
 from brainviewer.reading.dicom_split import split
 from brainviewer.reading.loading import Allocate, Loaded, middle_out
-from brainviewer.reading.trouble import refuse_if_too_large
+from brainviewer.reading.trouble import damage_reported, refuse_if_too_large
 from brainviewer.study import Series, Study
 from brainviewer.study.study import Affine
 from engines import BadInput, Report, Volume
@@ -172,7 +172,8 @@ def _check_shape(values: Values, series: Series, path: Path) -> None:
 
 def _open(path: Path, pixel_bytes: int) -> Dataset:
     dataset = read_with_pixels(path, PIXEL_TAGS, pixel_bytes)
-    sentence, remedy = codec_problem(str(dataset.file_meta.TransferSyntaxUID), int(dataset.get("BitsStored", 16)))
+    with damage_reported(path, "header"):
+        sentence, remedy = codec_problem(str(dataset.file_meta.TransferSyntaxUID), int(dataset.get("BitsStored", 16)))
     if sentence:
         raise BadInput(f"{path.name} cannot be shown. {sentence}", remedy)
     return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,10 +44,21 @@ def damage_reported(path: Path, part: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep library warnings about odd values to ourselves: what matters becomes a warning on the series."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Keep library warnings and log lines to ourselves: what matters becomes a warning on the series.
+
+    Theirs quote values of the header, and those may name the patient.
+    """
+    logs = [logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def refuse_if_too_large(voxels: int, what: str) -> None:

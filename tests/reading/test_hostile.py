@@ -222,6 +222,26 @@ def test_one_bad_slice_is_left_empty_for_the_viewer_and_refused_for_engines(tmp_
         reading.load(study.series[0])
 
 
+def test_a_pixel_format_of_odd_length_is_damage(tmp_path: Path) -> None:
+    # Found by mutation: the header scan reads US leniently, the decoder must not leak pydicom's own error.
+    path = tmp_path / "odd.dcm"
+    path.write_bytes(
+        file_bytes(phantoms.slice_dataset(PIXELS)).replace(b"\x28\0\x01\x01US\x02\0", b"\x28\0\x01\x01US\x03\0")
+    )
+    with pytest.raises(BadInput):
+        open_fully(path)
+
+
+def test_library_log_lines_stay_inside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = bytearray(nifti_bytes())
+    struct.pack_into("<2h", data, 252, 59, 60)  # impossible qform and sform codes, which nibabel logs
+    path = tmp_path / "codes.nii"
+    path.write_bytes(data)
+    (study,) = reading.scan([path])
+    reading.load(study.series[0])
+    assert caplog.records == []
+
+
 def test_mutated_headers_raise_one_type_only(tmp_path: Path) -> None:
     sound = file_bytes(phantoms.slice_dataset(PIXELS))
     chance = random.Random(11)
