@@ -135,8 +135,11 @@ class Viewer:
         self.engines_panel.add_model_requested.connect(lambda: self.commands.run("analyse.add_model"))
         view.hovered.connect(self.status.hover)
         view.context_menu_requested.connect(self._context_menu)
-        session.volume_changed.connect(self._show_in_strip)
-        session.runs_changed.connect(self._show_runs)
+        # The curves get a turn of the event loop of their own, so that views and strip together make no long gap.
+        self._strip_later = QTimer(window, singleShot=True, interval=0)
+        self._strip_later.timeout.connect(self._show_in_strip)
+        session.volume_changed.connect(self._strip_later.start)
+        session.runs_changed.connect(self._strip_later.start)
         session.series_changed.connect(self._title)
         for changed in (
             session.volume_changed,
@@ -159,7 +162,7 @@ class Viewer:
         """Show the window, then start what the first study will need."""
         self.window.show()
         QTimer.singleShot(0, self.opening.warm_up)
-        QTimer.singleShot(50, self.viewport.view.warm_up)
+        QTimer.singleShot(50, self.viewport.warm_up)
 
     def open(self, paths: Sequence[Path]) -> None:
         """Open files and folders."""
@@ -194,9 +197,6 @@ class Viewer:
 
     def _show_in_strip(self) -> None:
         self.strip.set_volume(self.session.volume)
-        self._show_runs()
-
-    def _show_runs(self) -> None:
         self.strip.set_runs([(run.title, run.result) for run in self.session.runs])
 
     def _context_menu(self, at: QPoint) -> None:

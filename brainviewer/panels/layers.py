@@ -26,8 +26,8 @@ def to_steps(percentile: float) -> int:
 
 
 def to_percentile(steps: float) -> float:
-    """Slider position -> healthy percentile, two decimals."""
-    return min(max(round(100 * (1 - 10 ** (-steps / TAIL_STEPS)), 2), 50.0), 99.99)
+    """Slider position -> healthy percentile, three decimals."""
+    return min(max(round(100 * (1 - 10 ** (-steps / TAIL_STEPS)), 3), 50.0), 99.99)
 
 
 class LayersPanel(QWidget):
@@ -133,7 +133,7 @@ class LayersPanel(QWidget):
             self._opacity_text.setText(f"{self._display.opacity * 100:.0f} %")
         elif name == "threshold":
             self._threshold.setValue(to_steps(self._display.threshold))
-            self._threshold_text.setText(f"healthy p {self._display.threshold:.4g}")
+            self._threshold_text.setText(f"healthy p {self._display.threshold:.5g}")
         elif name == "palette":
             self._palette.setCurrentIndex(self._palette.findData(self._display.palette))
         elif name in ("window", "level"):

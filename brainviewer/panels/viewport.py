@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+import numpy as np
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStackedLayout, QWidget
 
 from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.theme import GRID, Theme
 from brainviewer.render.triplanar import TriplanarView
-from brainviewer.render.window_level import Preset, auto_window, presets
+from brainviewer.render.window_level import Preset, presets
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.session import Session
 
@@ -41,43 +42,59 @@ class Viewport(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.view)
+        self._choose_later = QTimer(self, singleShot=True, interval=0)
+        self._choose_later.timeout.connect(self._choose_window)
         session.volume_changed.connect(self._show_volume)
         session.volume_filled.connect(self._refresh_volume)
         session.runs_changed.connect(self._show_run)
         self._show_volume()
 
+    def warm_up(self) -> None:
+        """Load now what the first volume will need: OpenGL, and the parts of numpy that load when first used."""
+        self.view.warm_up()
+        presets("", np.zeros((9, 9, 9), np.float32))
+
     def _show_volume(self) -> None:
         volume, series = self._session.volume, self._session.series
         self._stack.setCurrentWidget(self.view if series is not None else self.empty)
-        self.view.set_volume(volume)
         if volume is None or series is None:
+            self.view.set_volume(None)
             self._offer([])
             return
         if series.uid != self._shown_uid:
             self._shown_uid = series.uid
-            self._automatic = None
-            self._display.set_window(0.0, 0.0)
-        self._choose_window()
+            # The views choose a window themselves where there is none.
+            self._display.set_window(*(series.window or (0.0, 0.0)))
+            self.view.set_volume(volume)
+            self._automatic = self._display.window, self._display.level
+        else:
+            self.view.set_volume(volume)
         self._show_run()
+        # In a turn of its own: looking at the voxels once more takes some milliseconds.
+        self._choose_later.start()
 
     def _refresh_volume(self) -> None:
         self.view.refresh_voxels()
-        self._choose_window()
+        self._choose_later.start()
 
     def _choose_window(self) -> None:
         """The window from the file, else an automatic one, until the reader chooses another."""
         volume, series = self._session.volume, self._session.series
         if volume is None or series is None:
             return
-        kind = series.modality or series.kind
-        if kind in ("", "NIfTI", "picture"):
-            kind = series.kind
-        self._offer(_with_stored(list(presets(kind, volume.voxels)), series.window))
         chosen = self._display.window, self._display.level
-        if chosen == (0.0, 0.0) or chosen == self._automatic:
-            width, level = series.window or auto_window(volume.voxels, kind)
+        untouched = chosen == (0.0, 0.0) or chosen == self._automatic
+        # Not more often than something new can come of it.
+        if not self._session.complete and not (untouched and series.window is None):
+            return
+        kind = series.modality or series.kind
+        offered = list(presets(kind, volume.voxels))
+        if untouched:
+            automatic = offered[0]
+            width, level = series.window or (automatic.width, automatic.level)
             self._display.set_window(width, level)
             self._automatic = self._display.window, self._display.level
+        self._offer(_with_stored(offered, series.window))
 
     def _offer(self, offered: list[Preset]) -> None:
         if offered != self._presets:

@@ -68,7 +68,7 @@ def test_a_run_lays_its_heatmap_over_the_views_and_its_curve_into_the_strip(qtbo
     assert viewer.session.active_run is run
     assert run.percentiles.shape == viewer.session.volume.shape
     qtbot.waitUntil(lambda: colourful(shown(viewer)) > before + 100, timeout=10_000)
-    assert viewer.strip._runs[0][1] is run.result
+    assert [result for _, result in viewer.strip._runs] == [run.result]
     viewer.commands.run("view.heatmap_visible")
     qtbot.waitUntil(lambda: colourful(shown(viewer)) < before + 50, timeout=10_000)
 
@@ -164,22 +164,23 @@ def test_files_dropped_anywhere_are_opened(qtbot, viewer, head):
 
 def test_opening_and_detecting_never_hold_up_the_window(qtbot, viewer, tmp_path):
     qtbot.wait(1500)  # starting OpenGL is part of the start, not of opening
-    longest = []
-    # Once more if another program on the machine got in between in a way the kernel does not tell.
+    gaps = []
+    # Once more where another program got in between.
     for attempt in range(2):
-        path = write_head(
-            tmp_path / f"head{attempt}_flair.nii.gz", shape=(240, 240, 155), bright=(150, 120, 80 + attempt)
-        )
+        path = write_head(tmp_path / f"{attempt}_flair.nii.gz", (240, 240, 155), bright=(150, 120, 80 + attempt))
         watchdog = Watchdog()
         viewer.open([path])
         qtbot.waitUntil(lambda path=path: viewer.session.complete and viewer.session.study.path == path, timeout=90_000)
         run_to_the_end(qtbot, viewer)
         qtbot.wait(300)
-        longest.append(watchdog.stop())
+        gaps.append(watchdog.stop())
         assert watchdog.ticks > 50
-        if longest[-1] < 0.05:
+        if max(gaps[-1]) < 0.05:
             break
-    assert min(longest) < 0.05, f"the window stood still for {min(longest) * 1000:.0f} ms"
+    longest, longest_busy = (min(column) for column in zip(*gaps, strict=True))
+    assert longest_busy < 0.05, f"the window computed for {longest_busy * 1000:.0f} ms at a stretch"
+    if os.getloadavg()[0] < (os.cpu_count() or 1):
+        assert longest < 0.05, f"the window stood still for {longest * 1000:.0f} ms"
 
 
 def test_volumes_shown_before_are_there_at_once(qtbot, viewer, tmp_path):

@@ -10,25 +10,26 @@ from PySide6.QtCore import QObject, QTimer
 
 
 class Watchdog(QObject):
-    """Ticks as fast as the event loop lets it; `longest_s` is the longest time between two ticks.
+    """Ticks as fast as the event loop lets it, and keeps the longest time between two ticks.
 
-    Time in which the thread was ready but the machine gave its processors to others is taken off (Linux tells it in
-    schedstat): what remains is our own computing, and waiting for locks, files and pipes.
+    longest_s: by the clock, less the time in which the thread was ready but had no processor (Linux tells it in
+    schedstat): our own computing, and waiting for locks, files, pipes and other threads.
+    longest_busy_s: our own computing alone, which other programs on the machine cannot lengthen.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.longest_s = 0.0
+        self.longest_s = self.longest_busy_s = 0.0
         self.ticks = 0
         self._waited = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
-        self._last = self._now()
+        self._last, self._busy = self._now(), time.thread_time()
         self._timer = QTimer(self, interval=1)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
 
-    def stop(self) -> float:
+    def stop(self) -> tuple[float, float]:
         self._timer.stop()
-        return self.longest_s
+        return self.longest_s, self.longest_busy_s
 
     def _now(self) -> float:
         # Columns: time on a processor, time waiting for one (both ns), turns.
@@ -36,7 +37,8 @@ class Watchdog(QObject):
         return time.monotonic() - waited
 
     def _tick(self) -> None:
-        now = self._now()
+        now, busy = self._now(), time.thread_time()
         self.longest_s = max(self.longest_s, now - self._last)
-        self._last = now
+        self.longest_busy_s = max(self.longest_busy_s, busy - self._busy)
+        self._last, self._busy = now, busy
         self.ticks += 1
