@@ -61,3 +61,11 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the shared scans: no folder {folder} (set BRAINVIEWER_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's study, made once for all tests: dicom/ and nifti/ with the true lesion. Do not change it."""
+    import brainviewer.demo
+
+    return brainviewer.demo.make(tmp_path_factory.mktemp("sample") / "study").parent

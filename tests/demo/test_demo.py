@@ -1,5 +1,6 @@
 """The sample study: right as DICOM, the same as NIfTI, with a lesion where it says."""
 
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -16,10 +17,10 @@ from engines import KnownError
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A freshly made study: dicom/ and nifti/."""
-    return brainviewer.demo.make(tmp_path_factory.mktemp("demo") / "study").parent
+@pytest.fixture
+def study(sample_study: Path) -> Path:
+    """The study under its short name."""
+    return sample_study
 
 
 def _slices(study: Path, name: str) -> list[pydicom.Dataset]:
@@ -32,7 +33,10 @@ def _nifti(study: Path, name: str) -> tuple[NDArray[np.float32], NDArray[np.floa
     return np.asarray(image.dataobj, np.float32), image.affine
 
 
-def test_a_complete_study_is_kept_and_one_of_another_version_made_anew_the_same(study: Path) -> None:
+def test_a_complete_study_is_kept_and_one_of_another_version_made_anew_the_same(
+    sample_study: Path, tmp_path: Path
+) -> None:
+    study = shutil.copytree(sample_study, tmp_path / "study")
     said: list[tuple[int, int, str]] = []
     brainviewer.demo.make(study, lambda *step: said.append(step))
     assert said == []
