@@ -93,9 +93,10 @@ def test_next_high_skips_low_and_unscored_slices(strip: SliceScoreStrip, volume:
     strip.set_runs([("SAGAN", result(volume, CURVE))])
     strip.go_to(0)
     visited = []
-    while strip.next_high(1):
-        visited.append(strip.slice_index())
-    assert visited == [2, 3, 7, 9]
+    for _ in range(5):
+        moved = strip.next_high(1)
+        visited.append((moved, strip.slice_index()))
+    assert visited == [(True, 2), (True, 3), (True, 7), (True, 9), (False, 9)]
     assert strip.next_high(-1)
     assert strip.slice_index() == 7
     strip._display.threshold = 99.9
