@@ -27,11 +27,11 @@ from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
 from brainviewer.panels.main_window import TITLE, MainWindow
 from brainviewer.panels.message_bar import MessageBar
+from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.status import StatusBar
 from brainviewer.panels.studies import StudiesPanel
 from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
-from brainviewer.plots.slice_scores import SliceScoreStrip
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
@@ -81,7 +81,7 @@ class Viewer:
     def _build(self) -> None:
         self.window = MainWindow(self.settings, self.theme)
         self.viewport = Viewport(self.session, self.cursor, self.display, self.tool, self.theme)
-        self.strip = SliceScoreStrip(self.cursor, self.display)
+        self.strip = ScoresPanel(self.cursor, self.display)
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.layers = LayersPanel(self.session, self.display)
         self.studies = StudiesPanel(self.session, self.opening, self.theme)
@@ -163,6 +163,7 @@ class Viewer:
         self.window.show()
         QTimer.singleShot(0, self.opening.warm_up)
         QTimer.singleShot(50, self.viewport.warm_up)
+        QTimer.singleShot(100, self.strip.warm_up)
 
     def open(self, paths: Sequence[Path]) -> None:
         """Open files and folders."""
@@ -170,13 +171,16 @@ class Viewer:
             self.opening.open(paths)
 
     def open_demo(self) -> None:
-        """Make the sample study where it is missing, open it, and run what fits on it."""
+        """Make the sample study where it is missing (some seconds, once), open it, and run what fits on it."""
 
         def then(folder: Path) -> None:
             self.run_when_loaded()
             self.opening.open([folder])
 
-        self.opening.make_demo(then)
+        # Not in the reading worker: other studies can be opened meanwhile.
+        job = self.engines.submit("Making the sample study", "brainviewer.demo:cached")
+        job.finished.connect(then)
+        job.failed.connect(self.messages.error)
 
     def run_when_loaded(self) -> None:
         """Run the chosen engine once, as soon as a volume is complete."""
@@ -196,8 +200,7 @@ class Viewer:
         self.window.setWindowTitle(f"{study.title} \u2013 {TITLE}" if study is not None else TITLE)
 
     def _show_in_strip(self) -> None:
-        self.strip.set_volume(self.session.volume)
-        self.strip.set_runs([(run.title, run.result) for run in self.session.runs])
+        self.strip.show_runs(self.session.volume, [(run.title, run.result) for run in self.session.runs])
 
     def _context_menu(self, at: QPoint) -> None:
         menu = QMenu(self.window)

@@ -8,9 +8,9 @@ from brainviewer.jobs.detecting import Detecting
 from brainviewer.jobs.opening import Opening
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.main_window import MainWindow
+from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
-from brainviewer.plots.slice_scores import SliceScoreStrip
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.messages import Messages
 from brainviewer.state.session import Session
@@ -29,7 +29,7 @@ class Context:
     detecting: Detecting
     theme: Theme
     viewport: Viewport
-    strip: SliceScoreStrip
+    strip: ScoresPanel
     engines: EnginesPanel
     window: MainWindow
 

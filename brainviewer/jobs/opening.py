@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,6 @@ class Opening(QObject):
             f"Looking through {names}", "brainviewer.reading:scan", list(paths), stall_s=SCAN_STALL_S
         )
         job.finished.connect(self._add)
-        job.failed.connect(self._messages.error)
-        return job
-
-    def make_demo(self, then: Callable[[Path], None]) -> Job:
-        """Make the sample study where it is missing (some seconds, once) and hand over its folder."""
-        job = self._host.submit("Making the sample study", "brainviewer.demo:cached")
-        job.finished.connect(then)
         job.failed.connect(self._messages.error)
         return job
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QWidget
 
 import brainviewer
@@ -31,6 +32,7 @@ class AboutBox(QDialog):
         facts = label("\n".join(self._facts()), "muted")
         facts.setTextInteractionFlags(facts.textInteractionFlags().TextSelectableByMouse)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())
         buttons.rejected.connect(self.reject)
         head = row(picture, title, None, spacing=GRID * 2)
         self.setLayout(column(head, purpose, facts, buttons, margin=GRID * 3, spacing=GRID * 2))

@@ -231,6 +231,8 @@ class EnginesPanel(QWidget):
             return "The series is still being read."
         if self._session.damaged:
             return "Some slices of this series cannot be decoded; engines do not run on an incomplete scan."
+        if model.card.modality and not series.modality:
+            return f"This model was made for {model.card.modality} images; the file does not say what this one is."
         return ""
 
     def _show_progress(self) -> None:

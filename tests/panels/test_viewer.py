@@ -68,7 +68,7 @@ def test_a_run_lays_its_heatmap_over_the_views_and_its_curve_into_the_strip(qtbo
     assert viewer.session.active_run is run
     assert run.percentiles.shape == viewer.session.volume.shape
     qtbot.waitUntil(lambda: colourful(shown(viewer)) > before + 100, timeout=10_000)
-    assert [result for _, result in viewer.strip._runs] == [run.result]
+    qtbot.waitUntil(lambda: [result for _, result in viewer.strip.strip._runs] == [run.result])
     viewer.commands.run("view.heatmap_visible")
     qtbot.waitUntil(lambda: colourful(shown(viewer)) < before + 50, timeout=10_000)
 
