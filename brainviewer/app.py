@@ -161,9 +161,16 @@ class Viewer:
     def show(self) -> None:
         """Show the window, then start what the first study will need."""
         self.window.show()
+        self.viewport.empty.demo.setFocus()
         QTimer.singleShot(0, self.opening.warm_up)
-        QTimer.singleShot(50, self.viewport.warm_up)
+        QTimer.singleShot(50, self._warm_up_views)
         QTimer.singleShot(100, self.strip.warm_up)
+
+    def _warm_up_views(self) -> None:
+        try:
+            self.viewport.warm_up()
+        except KnownError as error:
+            self.messages.error(error)
 
     def open(self, paths: Sequence[Path]) -> None:
         """Open files and folders."""

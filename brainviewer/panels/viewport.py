@@ -56,7 +56,10 @@ class Viewport(QWidget):
 
     def _show_volume(self) -> None:
         volume, series = self._session.volume, self._session.series
-        self._stack.setCurrentWidget(self.view if series is not None else self.empty)
+        if (self._stack.currentWidget() is self.view) != (series is not None):
+            self._stack.setCurrentWidget(self.view if series is not None else self.empty)
+            # Keys are meant for the images, not for a search field that happened to come first.
+            (self.view if series is not None else self.empty.demo).setFocus()
         if volume is None or series is None:
             self.view.set_volume(None)
             self._offer([])
