@@ -58,6 +58,7 @@ class PlaneView:
         self._cut_key: object = None
         self._drawn_key: object = None
         self._image: QImage | None = None
+        self._pixels: NDArray[np.uint8] | None = None
         self._outlines: Outlines | None = None
 
     def set_layers(self, layers: Layers, geometry: PlaneGeometry) -> None:
@@ -97,6 +98,12 @@ class PlaneView:
         spacing = float(np.linalg.norm(self.geometry.affine[:3, axes], axis=0).max())
         smallest = min(self.geometry.shape[axis] for axis in axes)
         self._pool = max(1, min(int(self._vtk.mm_per_pixel / spacing), smallest))
+
+    def warm_up(self) -> None:
+        """Draw a small black picture, so that OpenGL compiles its programs before the first real one."""
+        if self._layers is None:
+            self._vtk.show(np.zeros((2, 2, 3), dtype=np.uint8), np.eye(4), smooth=True)
+            self._stage.draw(self._vtk.renderer, 64, 64)
 
     # Moving
 
@@ -149,12 +156,15 @@ class PlaneView:
             pooled = np.diag([pool, pool, 1.0, 1.0])
             pooled[:2, 3] = (pool - 1) / 2
             to_patient = self.geometry.slice_to_patient(self._index) @ pooled
-            self._vtk.show(self._slices.picture(self._index, look, pool), to_patient, smooth)
+            picture = self._slices.picture(self._index, look, pool)
+            # Blue and red change places here, on the small slice, so that the large view comes back from VTK
+            # in the order in which Qt paints it.
+            self._vtk.show(picture[..., ::-1], to_patient, smooth)
             self._cut_key = cut_key
         pixels = self._stage.draw(self._vtk.renderer, *self._size)
-        # QImage does not copy; the array must live as long as the image.
-        image = QImage(pixels.data, *self._size, 4 * self._size[0], QImage.Format.Format_RGBX8888)
-        self._image = image.convertToFormat(QImage.Format.Format_RGB32)
+        # QImage does not copy: the array must live as long as the image.
+        self._pixels = pixels
+        self._image = QImage(pixels.data, *self._size, 4 * self._size[0], QImage.Format.Format_RGB32)
         self._drawn_key = drawn_key
 
     def paint(self, painter: QPainter, display: Display, position_mm: NDArray[np.float64], kind: PaintKind) -> None:

@@ -130,7 +130,8 @@ class TriplanarView(QWidget):
 
     def warm_up(self) -> None:
         """Start OpenGL now (0.1 to 0.5 s), so that the first volume appears without that delay."""
-        self._scene.stage.opengl()
+        if not self._closed:
+            self._scene.view("axial").warm_up()
 
     def close_vtk(self) -> None:
         """Let go of VTK and OpenGL; the widget stays black from now on."""
