@@ -1,87 +1,122 @@
-"""An approximate brain mask for scans with or without skull, of any MR contrast, by classical morphology.
+"""An approximate brain mask for head scans with or without skull, of any MR contrast.
 
-Good enough to say where to look and what to normalise by, not for measuring a brain's volume; results that use it
-carry the word "approximate". Figures: tests/benchmarks/bench_brain_mask.py against the IXI label maps.
+A small network (brain_network.py, trained by brain_training.py on T1 scans made blind to contrast) looks at axial
+slices; of what it finds the largest part connected in 3D is kept. Skull-stripped scans are recognised and taken as they
+are. Good enough to say where to look and what to normalise by, not for measuring a brain's volume; results that
+use it carry the word "approximate". Figures: resources/brain_mask/README.md.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy import ndimage
 
+from engines.brain_network import PIXEL_MM, SIDE, BrainNetwork, normalised
+from engines.orientation import from_pictures, in_patient_order, orientation_of, to_pictures
 from engines.volume import Volume
 
 Mask = NDArray[np.bool_]
 Stack = NDArray[np.float32]
 
-WORKING_MM = 2.0  # in-plane pixel of the working grid: fine enough for a mask, quick
-SCALP_MM = 5.0  # scalp and outer skull: never brain
+WEIGHTS = Path(__file__).parents[1] / "resources" / "brain_mask" / "weights.safetensors"
+AXIAL = 2
+HEAD_MM = 240.0  # what a scan without a pixel size is taken to show
 SHELL_MM = (3.0, 9.0)  # where the dark skull lies when there is one
 DEEP_MM = 25.0
+MOST_SHOWN, STRAY = 0.75, 0.02  # a masked scan has empty air, and next to nothing in it
 
 
 def brain_mask(volume: Volume) -> tuple[Mask, bool]:
-    """Approximate brain mask on the volume's grid, and whether the volume was already skull-stripped.
+    """Approximate brain mask on the volume's grid, and whether the volume was already skull-stripped."""
+    voxels = volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1)
+    orientation = orientation_of(volume.affine)
+    stack = to_pictures(np.nan_to_num(voxels, posinf=0, neginf=0), orientation, AXIAL).astype(np.float32)
+    col_mm, row_mm, slice_mm = in_patient_order(volume.spacing_mm, orientation)
+    if not volume.calibrated:
+        col_mm = row_mm = HEAD_MM / max(stack.shape[1:])
+    scale = np.minimum(np.array([slice_mm, row_mm, col_mm]) / PIXEL_MM, [1.0, np.inf, np.inf])
+    coarse = ndimage.zoom(stack, scale, order=1, grid_mode=True, mode="nearest")
+    if is_stripped(coarse):
+        found = _filled(_largest(stack != np.median(coarse[:, 0])))
+        return from_pictures(found, orientation, AXIAL), True
+    likely = _probability(coarse)
+    likely = np.where(_largest(likely > 0.5), likely, np.minimum(likely, 0.49))
+    fine = _resized_to(likely, stack.shape)
+    return from_pictures(_filled(fine > 0.5), orientation, AXIAL), False
 
-    Works slice by slice along the volume's slice axis (thick slices make 3D morphology meaningless), with the largest
-    connected part in 3D.
-    """
-    axis = volume.slice_axis
-    stack = np.moveaxis(volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1), axis, 0)
-    stack = np.where(np.isfinite(stack), stack, 0).astype(np.float32)
-    pixel = np.delete(volume.spacing_mm, axis)
-    zoom = np.minimum(pixel / WORKING_MM, 1.0)
-    coarse = ndimage.zoom(stack, (1, *zoom), order=1, grid_mode=True, mode="nearest")
-    mm = WORKING_MM if np.all(zoom < 1) else float(pixel.mean() / zoom.mean())
-    mask, stripped = _brain(coarse, mm)
-    back = np.array(stack.shape) / np.array(mask.shape)
-    full = ndimage.zoom(mask.astype(np.float32), back, order=1, grid_mode=True, mode="nearest")[
-        : stack.shape[0], : stack.shape[1], : stack.shape[2]
+
+@cache
+def _network() -> BrainNetwork:
+    network = BrainNetwork()
+    network.load_state_dict({key: value.float() for key, value in load_file(WEIGHTS).items()})
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _probability(coarse: Stack) -> Stack:
+    """Probability of brain for slices of PIXEL_MM pixels: (slices, rows, cols) in and out."""
+    head = head_mask(coarse, PIXEL_MM)
+    corners = []
+    framed = coarse
+    for axis in (1, 2):
+        inside = np.flatnonzero(head.any((0, 3 - axis)))
+        middle = (inside[0] + inside[-1]) // 2 if len(inside) else coarse.shape[axis] // 2
+        corners.append(int(middle) - SIDE // 2)
+        before, after = max(0, -corners[-1]), max(0, corners[-1] + SIDE - coarse.shape[axis])
+        pads = [(before, after) if a == axis else (0, 0) for a in range(3)]
+        framed = np.pad(framed, pads).take(range(max(0, corners[-1]), max(0, corners[-1]) + SIDE), axis)
+    network = _network()
+    logits = [network(normalised(part)) for part in torch.from_numpy(framed)[:, None].split(16)]
+    likely = torch.cat(logits).sigmoid()[:, 0].numpy()
+    out = np.zeros_like(coarse)
+    rows, cols = (slice(max(0, c), min(c + SIDE, n)) for c, n in zip(corners, coarse.shape[1:], strict=True))
+    out[:, rows, cols] = likely[
+        :, rows.start - corners[0] : rows.stop - corners[0], cols.start - corners[1] : cols.stop - corners[1]
     ]
-    return np.moveaxis(full > 0.5, 0, axis), stripped
+    return out
 
 
 def head_mask(stack: Stack, mm: float) -> Mask:
-    """Everything that is not air, holes filled slice by slice. stack: (slices, rows, cols)."""
+    """Everything that is not air, holes filled slice by slice. stack: (slices, rows, cols), mm: pixel size."""
     smooth = ndimage.gaussian_filter(stack, (0, 1, 1))
     level = _otsu(smooth)
     bright = smooth[smooth > level]
     if bright.size == 0:
         return np.zeros(stack.shape, bool)
     rough = smooth > min(level, 0.25 * float(np.median(bright)))
-    rough = ndimage.binary_opening(rough, _disc(1.5 * WORKING_MM, mm))
-    closed = ndimage.binary_closing(rough, _disc(4.0, mm))
-    return _filled(_largest(closed))
+    rough = ndimage.binary_opening(rough, _disc(3.0, mm))
+    return _filled(_largest(ndimage.binary_closing(rough, _disc(4.0, mm))))
 
 
-def _brain(stack: Stack, mm: float) -> tuple[Mask, bool]:
-    head = head_mask(stack, mm)
-    depth = _depth(head, mm)
-    deep = stack[depth > min(DEEP_MM, 0.7 * float(depth.max(initial=0)))]
-    if deep.size == 0:
-        return head, True
-    reference = float(np.median(deep[deep > 0])) if (deep > 0).any() else 0.0
-    if _is_stripped(stack, depth, reference):
-        return head, True
-    smooth = ndimage.gaussian_filter(stack, (0, 0.5, 0.5))
-    tissue = (smooth > 0.5 * reference) & (depth > SCALP_MM)
-    seed = _largest(ndimage.binary_erosion(tissue, _disc(5.0, mm)))
-    grown = ndimage.binary_dilation(seed, _disc(7.0, mm)) & (smooth > 0.3 * reference) & (depth > SCALP_MM)
-    smooth_edge = ndimage.binary_opening(_filled(ndimage.binary_closing(grown, _disc(8.0, mm))), _disc(4.0, mm))
-    return _filled(_largest(smooth_edge)), False
+def is_stripped(stack: Stack) -> bool:
+    """Whether the skull is gone: one value only outside the head, and no dark ring under its surface.
 
-
-def _is_stripped(stack: Stack, depth: NDArray[np.float32], reference: float) -> bool:
-    """A skull shows as a dark ring under the scalp; without it the rim is as bright as tissue."""
-    outside = stack[depth == 0]
-    background = np.median(outside) if outside.size else 0.0
-    if outside.size and np.mean(outside == background) < 0.9:
+    stack: (slices, rows, cols) with pixels of PIXEL_MM.
+    """
+    shown = stack != np.median(stack[:, 0])
+    head = _filled(_largest(shown))
+    if shown.mean() > MOST_SHOWN or (shown & ~head).sum() > STRAY * head.sum():
         return False  # noise in the air: nobody has masked this
+    depth = _depth(head, PIXEL_MM)
+    deep = stack[depth > min(DEEP_MM, 0.7 * float(depth.max(initial=0)))]
     shell = stack[(depth > SHELL_MM[0]) & (depth < SHELL_MM[1])]
-    return shell.size > 0 and float(np.percentile(shell, 25)) > 0.45 * reference
+    if not shell.size or not deep.size:
+        return False
+    return float(np.percentile(shell, 25)) > 0.45 * float(np.median(deep))
+
+
+def _resized_to(values: Stack, shape: tuple[int, ...]) -> Stack:
+    """Linear interpolation to another number of voxels over the same extent."""
+    zoom = np.array(shape) / np.array(values.shape)
+    out: Stack = ndimage.zoom(values, zoom, order=1, grid_mode=True, mode="nearest")
+    return out
 
 
 def _otsu(values: NDArray[np.floating[Any]]) -> float:
@@ -103,7 +138,8 @@ def _disc(radius_mm: float, mm: float) -> Mask:
     """In-plane disc as a (1, d, d) structuring element."""
     r = max(1, round(radius_mm / mm))
     grid = np.arange(-r, r + 1)
-    return (grid[:, None] ** 2 + grid[None, :] ** 2 <= (r + 0.3) ** 2)[None]
+    disc: Mask = (grid[:, None] ** 2 + grid[None, :] ** 2 <= (r + 0.3) ** 2)[None]
+    return disc
 
 
 def _largest(mask: Mask) -> Mask:

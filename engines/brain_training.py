@@ -23,13 +23,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from engines.brain_network import PIXEL_MM, SIDE, BrainNetwork
+from engines.brain_network import PIXEL_MM, SIDE, BrainNetwork, normalised
 from engines.contract import Report, silent
 from engines.samples import Sample, read_cohort
 from engines.training import TrainingState, linear_decay, train
 
 BATCH = 12
 RATE = 2e-3
+AS_SCANNED = 0.35  # share of slices that keep their real contrast
 NEIGHBOURS = 2  # slices kept on both sides, for thick-slice averages
 
 
@@ -67,7 +68,8 @@ class Example:
             scans[i] = self.scans[k - reach : k + reach + 1].float().mean(0)
         scans, brains = scans[:, None] / 255, self.brains[index].float()[:, None]
         inside, outside = self._curve(scans), self._curve(scans)
-        scans = torch.where(brains > 0.5, inside, outside)
+        as_scanned = self._rand(n, 1, 1, 1) < AS_SCANNED
+        scans = torch.where(as_scanned, scans, torch.where(brains > 0.5, inside, outside))
         scans = self._lesions(scans, brains)
         scans, brains = self._moved(scans, brains)
         scans = self._degraded(scans)
@@ -79,8 +81,6 @@ class Example:
         """A random piecewise linear curve of grey values for each slice; black stays nearly black."""
         n, knots = scans.shape[0], 7
         heights = self._rand(n, knots)
-        plain = torch.linspace(0, 1, knots).expand(n, knots)
-        heights = torch.where(self._rand(n, 1) < 0.3, plain, heights)
         heights[:, 0] *= 0.1
         place = scans.flatten(1).clamp(0, 1) * (knots - 1) * 0.9999
         left = place.long()
@@ -119,17 +119,12 @@ class Example:
         return (scans + noise).abs()  # magnitude images have no negative values
 
 
-def normalised(slices: Tensor) -> Tensor:
-    """Brightness such that the 99th percentile of each slice is one: (n, 1, SIDE, SIDE)."""
-    top = torch.quantile(slices.flatten(1), 0.99, dim=1).clamp_min(1e-6)
-    return (slices / top[:, None, None, None]).clamp(0, 1.5)
-
-
 def dice_and_cross_entropy(logits: Tensor, brains: Tensor) -> Tensor:
     """Soft Dice loss of each slice plus binary cross-entropy."""
     p = logits.sigmoid()
     overlap = (2 * (p * brains).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + brains.sum((1, 2, 3)) + 1)
-    return (1 - overlap).mean() + functional.binary_cross_entropy_with_logits(logits, brains)
+    # Slices below the brain are only learned from the cross-entropy: their overlap is next to nothing for any guess.
+    return (1 - overlap).mean() + 3 * functional.binary_cross_entropy_with_logits(logits, brains)
 
 
 def fit(cohort: Path, labels: Path, out: Path, iterations: int, report: Report = silent) -> float:

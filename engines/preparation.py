@@ -10,7 +10,6 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from torch.nn import functional
 
 from engines.brain_mask import brain_mask, head_mask
 from engines.errors import BadVolume
+from engines.orientation import from_pictures, in_patient_order, orientation_of, picture_shape, to_pictures
 from engines.volume import Volume
 
 FLOOR = -0.98  # tanh cannot reach -1, so the background lies a little above
@@ -57,12 +57,12 @@ class SliceStack:
         full = functional.interpolate(
             torch.from_numpy(np.ascontiguousarray(maps))[:, None], (height, width), mode="bilinear"
         )[:, 0].numpy()
-        stack = np.zeros(_stack_shape(self._canonical_shape, self._canonical_axis), np.float32)
+        stack = np.zeros(picture_shape(self._canonical_shape, self._canonical_axis), np.float32)
         rows, cols = stack.shape[1:]
         r0, c0, r1, c1 = max(top, 0), max(left, 0), min(top + height, rows), min(left + width, cols)
         order = self._canonical_order(self.indices)
         stack[order, r0:r1, c0:c1] = full[:, r0 - top : r1 - top, c0 - left : c1 - left]
-        return _from_pictures(stack, self._ornt, self._canonical_axis)
+        return from_pictures(stack, self._ornt, self._canonical_axis)
 
     def only(self, wanted: Container[int] | None) -> SliceStack:
         """The slices whose number along `axis` is wanted; None = all of them."""
@@ -99,13 +99,12 @@ def prepare_slices(
     """
     region, steps = _foreground(volume, normalisation)
     voxels = volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1)
-    ornt = nib.orientations.io_orientation(volume.affine)
+    ornt = orientation_of(volume.affine)
     axis = volume.slice_axis
     canonical_axis = int(ornt[axis, 0])
-    stack = _to_pictures(np.nan_to_num(voxels, posinf=0, neginf=0), ornt, canonical_axis)
-    mask = _to_pictures(region, ornt, canonical_axis)
-    spacing = np.empty(3)
-    spacing[ornt[:, 0].astype(int)] = volume.spacing_mm
+    stack = to_pictures(np.nan_to_num(voxels, posinf=0, neginf=0), ornt, canonical_axis)
+    mask = to_pictures(region, ornt, canonical_axis)
+    spacing = in_patient_order(volume.spacing_mm, ornt)
     col_mm, row_mm = np.delete(spacing, canonical_axis)
     box = _square(mask, row_mm, col_mm, margin)
     if normalisation == "tissue":
@@ -134,7 +133,7 @@ def prepare_slices(
         steps=(*steps, f"slices along voxel axis {axis}", f"square crop to {size}x{size}", said),
         _ornt=ornt,
         _canonical_axis=canonical_axis,
-        _canonical_shape=tuple(np.array(volume.shape)[np.argsort(ornt[:, 0])]),
+        _canonical_shape=tuple(in_patient_order(np.array(volume.shape), ornt)),
         _box=box,
     )
 
@@ -149,24 +148,6 @@ def _foreground(volume: Volume, normalisation: Normalisation) -> tuple[NDArray[n
         return np.moveaxis(head, 0, axis), ("approximate head mask",)
     mask, stripped = brain_mask(volume)
     return mask, ("brain mask from the skull-stripped scan" if stripped else "approximate brain mask",)
-
-
-def _stack_shape(shape: tuple[int, int, int], axis: int) -> tuple[int, int, int]:
-    cols, rows = (n for a, n in enumerate(shape) if a != axis)
-    return shape[axis], rows, cols
-
-
-def _to_pictures(array: NDArray, ornt: NDArray[np.float64], axis: int) -> NDArray:  # type: ignore[type-arg]
-    """(i, j, k) -> (slice, row, column) in patient axes, rows and columns from anterior/superior and right."""
-    turned = np.moveaxis(nib.orientations.apply_orientation(array, ornt), axis, 0)[:, ::-1, ::-1]
-    return np.ascontiguousarray(turned.transpose(0, 2, 1))
-
-
-def _from_pictures(stack: NDArray[np.float32], ornt: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
-    turned = np.moveaxis(stack.transpose(0, 2, 1)[:, ::-1, ::-1], 0, axis)
-    inverse = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), ornt)
-    back: NDArray[np.float32] = nib.orientations.apply_orientation(turned, inverse)
-    return np.ascontiguousarray(back, np.float32)
 
 
 def _square(mask: NDArray[np.bool_], row_mm: float, col_mm: float, margin: float) -> tuple[int, int, int, int]:
