@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import psutil
-from PySide6.QtCore import QPoint, QTimer
+from PySide6.QtCore import QPoint, QSocketNotifier, QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QMenu
 
@@ -194,13 +196,13 @@ class Viewer:
 
         def run() -> None:
             if self.session.complete:
-                for signal in (self.session.volume_changed, self.session.volume_filled):
-                    signal.disconnect(run)
+                for arrived in (self.session.volume_changed, self.session.volume_filled):
+                    arrived.disconnect(run)
                 # The panels listen to the same signals and must have seen the volume first.
                 QTimer.singleShot(0, self.engines_panel.run_if_fitting)
 
-        for signal in (self.session.volume_changed, self.session.volume_filled):
-            signal.connect(run)
+        for arrived in (self.session.volume_changed, self.session.volume_filled):
+            arrived.connect(run)
 
     def _title(self) -> None:
         study = self.session.study
@@ -298,6 +300,19 @@ def make_application(arguments: Sequence[str] = ()) -> QApplication:
     return app
 
 
+def close_on_signals(app: QApplication, close: Callable[[], object]) -> None:
+    """Ctrl+C in the terminal and `kill` close the window as its button does: settings stored, workers ended."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    # While Qt waits for events Python does not run; the signal's byte in this socket wakes it up.
+    signal.set_wakeup_fd(writer.fileno())
+    notifier = QSocketNotifier(reader.fileno(), QSocketNotifier.Type.Read, app)
+    notifier.activated.connect(lambda: reader.recv(64))
+    app.aboutToQuit.connect(lambda: (signal.set_wakeup_fd(-1), reader.close(), writer.close()))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: close())
+
+
 def main(paths: list[Path], demo: bool = False) -> int:
     """Open the window and stay until it closes; returns the exit status.
 
@@ -310,6 +325,7 @@ def main(paths: list[Path], demo: bool = False) -> int:
     threading.excepthook = lambda args: QTimer.singleShot(
         0, app, lambda: viewer.on_crash(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     )
+    close_on_signals(app, viewer.window.close)
     viewer.show()
     if demo:
         viewer.run_when_loaded()
