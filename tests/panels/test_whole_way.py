@@ -45,6 +45,7 @@ def test_an_installed_engine_runs_on_a_file_and_finds_the_lesion(qtbot, tmp_path
     assert "torch" not in sys.modules
 
 
+@pytest.mark.slow
 def test_the_sample_study_button_makes_opens_and_detects(qtbot, tmp_path):
     cohort = write_cohort(tmp_path)
     with fake_engine.installed(tmp_path / "site"):

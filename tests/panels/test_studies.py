@@ -1,0 +1,111 @@
+"""The list of studies: what it tells before a series is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainviewer.jobs.host import WorkerHost
+from brainviewer.jobs.opening import Opening
+from brainviewer.panels.studies import StudiesPanel, facts_of
+from brainviewer.panels.theme import Theme
+from brainviewer.state.messages import Messages
+from brainviewer.state.session import Session
+from brainviewer.storage import recent, thumbnails
+from brainviewer.study import Series, Study
+
+AFFINE = ((0.5, 0, 0, 0), (0, 0.5, 0, 0), (0, 0, 4.0, 0), (0, 0, 0, 1))
+
+
+def series(uid, title, **more):
+    given = {"modality": "T1", "kind": "MR", "shape": (256, 256, 30), **more}
+    return Series(uid, title, format="dicom", files=(), affine=AFFINE, **given)
+
+
+@pytest.fixture
+def session(qapp):
+    return Session()
+
+
+@pytest.fixture
+def panel(qtbot, session):
+    host = WorkerHost("reading")
+    # Without its signals the flow reads nothing: only the list is looked at here.
+    opening = Opening(session, Messages(), host)
+    session.series_changed.disconnect(opening._follow_series)
+    host.changed.disconnect(opening._next_thumbnail)
+    panel = StudiesPanel(session, opening, Theme("dark"))
+    qtbot.addWidget(panel)
+    panel.resize(280, 600)
+    panel.show()
+    yield panel
+    host.shutdown()
+
+
+def titles(cards):
+    return [card.title for card in cards.cards if not card.heading]
+
+
+def test_dimensions_and_warnings_are_on_the_card(session, panel):
+    bad = series("b", "FLAIR", warnings=("A slice is missing.", "The gantry was tilted."))
+    session.add_study(Study("1", "Head", "2026-11-21", Path("/scans"), (series("a", "T1"), bad)))
+    first, second = [card for card in panel._open.cards if not card.heading]
+    assert first.facts == ("T1   256 × 256 × 30", "0.5 × 0.5 × 4 mm")
+    assert first.warning == ""
+    assert second.warning == "2 warnings"
+    assert "The gantry was tilted." in second.tip
+    session.choose_series(bad)
+    assert "A slice is missing." in panel._warnings.text()
+    assert panel._warning_part.isVisible()
+
+
+def test_facts_of_pictures_and_uncalibrated_series():
+    assert facts_of(series("x", "Chest", modality="CXR", shape=(1024, 800, 1))) == ("CXR   1024 × 800 pixels",)
+    assert facts_of(series("x", "Odd", calibrated=False))[1] == "voxel size unknown"
+
+
+def test_the_search_finds_series_and_recent_studies(session, panel, tmp_path):
+    recent.add(tmp_path, "Knee of last week", "MR")
+    session.add_study(Study("1", "Head", "", Path("/scans"), (series("a", "T1 axial"), series("b", "FLAIR sagittal"))))
+    panel.reload_recent()
+    panel._search.setText("sagittal")
+    assert titles(panel._open) == ["FLAIR sagittal"]
+    panel._search.setText("KNEE")
+    assert titles(panel._open) == []
+    assert titles(panel._recent) == ["Knee of last week"]
+    panel._search.clear()
+    assert len(titles(panel._open)) == 2
+
+
+def test_a_click_brings_a_series_into_view_and_a_refresh_does_not(session, panel):
+    one, two = series("a", "T1"), series("b", "T2")
+    session.add_study(Study("1", "Head", "", Path("/scans"), (one, two)))
+    session.choose_series(one)
+    panel._open.setCurrentIndex(panel._open.model().index(2, 0))
+    assert session.series is two
+    panel.refresh()
+    assert session.series is two
+
+
+def test_recent_studies_that_are_gone_say_so(panel, tmp_path):
+    recent.add(tmp_path / "gone.nii", "Gone", "T1")
+    panel.reload_recent()
+    card = panel._recent.cards[0]
+    assert card.warning == "not found"
+    assert card.dimmed
+
+
+def test_recent_studies_are_recognised_by_their_picture(panel, tmp_path):
+    picture = np.arange(96 * 80, dtype=np.uint8).reshape(96, 80)
+    name = thumbnails.save("1.2.3", picture)
+    recent.add(tmp_path, "Head", "T1", 1, name)
+    panel.reload_recent()
+    assert panel._recent.cards[0].picture.size().height() == 96
+    assert np.array_equal(thumbnails.load(name), picture)
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", "missing.npy"])
+def test_a_name_that_is_no_thumbnail_gives_none(name):
+    assert thumbnails.load(name) is None
