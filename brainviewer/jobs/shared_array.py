@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 LARGE_BYTES = 64 * 1024
 SHARED = hasattr(os, "memfd_create")
+# Libraries that only workers may load; the viewer would stand still for seconds.
+WORKER_ONLY = frozenset({"torch"})
 # One sendmsg carries at most 253 descriptors (SCM_MAX_FD).
 FDS_A_MESSAGE = 200
 
@@ -105,6 +107,14 @@ class _Pickler(pickle.Pickler):
         order = "F" if shared.flags.f_contiguous else "C"
         return len(self.arrays) - 1, shared.shape, shared.dtype.str, order
 
+    def reducer_override(self, value: Any) -> Any:
+        """Texts of torch (its version is one) become plain texts: opening the message must not import torch."""
+        if type(value).__module__.partition(".")[0] not in WORKER_ONLY:
+            return NotImplemented
+        if isinstance(value, str):
+            return str, (str(value),)
+        raise TypeError(f"{type(value).__qualname__} cannot leave the worker: results hold numpy arrays, not tensors.")
+
 
 class _Unpickler(pickle.Unpickler):
     """Lays arrays over the shared memory that came with the message."""
@@ -112,6 +122,11 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, payload: bytes, segments: list[Segment]) -> None:
         super().__init__(io.BytesIO(payload))
         self._segments = segments
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] in WORKER_ONLY:
+            raise pickle.UnpicklingError(f"{module}.{name} cannot leave the worker.")
+        return super().find_class(module, name)
 
     def persistent_load(self, key: Any) -> NDArray[Any]:
         index, shape, dtype, order = key

@@ -77,3 +77,28 @@ def modules_and_pid():
 
 def unpicklable():
     return lambda: None
+
+
+def version_of_torch():
+    import torch
+
+    return {"torch": torch.__version__}
+
+
+def tensor():
+    import torch
+
+    return torch.zeros(3)
+
+
+class Unwelcome:
+    """Pretends to be anything when it is pickled."""
+
+    def __reduce__(self):
+        import torch
+
+        return torch.zeros, (3,)
+
+
+def unwelcome():
+    return Unwelcome()
