@@ -308,7 +308,13 @@ def close_on_signals(app: QApplication, close: Callable[[], object]) -> None:
     signal.set_wakeup_fd(writer.fileno())
     notifier = QSocketNotifier(reader.fileno(), QSocketNotifier.Type.Read, app)
     notifier.activated.connect(lambda: reader.recv(64))
-    app.aboutToQuit.connect(lambda: (signal.set_wakeup_fd(-1), reader.close(), writer.close()))
+
+    def stop() -> None:
+        signal.set_wakeup_fd(-1)
+        reader.close()
+        writer.close()
+
+    app.aboutToQuit.connect(stop)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: close())
 

@@ -54,10 +54,9 @@ class Detecting(QObject):
             return None
         job = self._host.submit(title, self._function, engine, model.folder, volume, device)
         self._jobs.append(job)
-        name = f"{model.card.name} {model.card.version}"
 
         def add(detection: Detection) -> None:
-            run = Run(engine, title, name, series.uid, detection.result, detection.percentiles)
+            run = Run(engine, title, str(model.folder), series.uid, detection.result, detection.percentiles)
             self._session.add_run(run)
             for warning in detection.result.provenance.warnings:
                 self._messages.warn(f"{title}: {warning}")

@@ -127,7 +127,8 @@ class EnginesPanel(QWidget):
         model = self.model
         if model is None or not self.can_run:
             return None
-        return self._detecting.run(self.engine, self._engine.currentText(), model, self._device.currentData())
+        title = run_title(self._engine.currentText(), model)
+        return self._detecting.run(self.engine, title, model, self._device.currentData())
 
     def run_if_fitting(self) -> Job | None:
         """Run, but only with a model made for the modality in view."""
@@ -214,7 +215,8 @@ class EnginesPanel(QWidget):
         self._show_progress()
 
     def _ran_before(self) -> bool:
-        return any(run.engine == self.engine for run in self._session.runs)
+        model = self.model
+        return model is not None and any(run.model == str(model.folder) for run in self._session.runs)
 
     def _advice(self, model: Model | None) -> str:
         series = self._session.series
@@ -249,6 +251,12 @@ class EnginesPanel(QWidget):
         if len(jobs) > 1:
             words.append(f"{len(jobs) - 1} more waiting")
         self._doing.setText("  \u00b7  ".join(word for word in words if word))
+
+
+def run_title(engine: str, model: Model) -> str:
+    """Engine and model in a few words, once each: most models carry the engine's name in theirs."""
+    name = f"{model.card.name} {model.card.version}"
+    return name if name.casefold().startswith(engine.casefold()) else f"{engine} {name}"
 
 
 def has_nvidia() -> bool:

@@ -58,6 +58,6 @@ def score_text(run: Run) -> str:
 def run_tip(run: Run) -> str:
     """How the run was made."""
     how = run.result.provenance
-    lines = [f"{run.title}, model {run.model}", f"{how.device}, {how.precision}, {how.seconds:.1f} s"]
+    lines = [run.title, f"{how.device}, {how.precision}, {how.seconds:.1f} s", run.model]
     lines += [f"Prepared: {step}" for step in how.preparation] + [f"Note: {text}" for text in how.warnings]
     return "\n".join(lines)

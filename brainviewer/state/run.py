@@ -17,7 +17,7 @@ _ids = count(1)
 class Run:
     """A finished run.
 
-    engine: key. title: engine and model for the screen. series_uid: what it ran on.
+    engine: key. title: engine and model for the screen. model: its folder, as text. series_uid: what it ran on.
     percentiles: float32 (i, j, k), healthy percentile of each voxel, made in the worker.
     """
 
@@ -28,3 +28,8 @@ class Run:
     result: AnomalyResult
     percentiles: NDArray[np.float32]
     id: int = field(default_factory=lambda: next(_ids))
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Runs that share it give the same result: engine, model and series."""
+        return self.engine, self.model, self.series_uid

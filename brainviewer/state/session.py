@@ -158,8 +158,8 @@ class Session(QObject):
         return next((run for run in self.runs if run.id == active), None)
 
     def add_run(self, run: Run) -> None:
-        """Keep a finished run and show it."""
-        self._runs.append(run)
+        """Keep a finished run and show it; it takes the place of the same model's earlier run on that series."""
+        self._runs = [other for other in self._runs if other.identity != run.identity] + [run]
         self._active[run.series_uid] = run.id
         if self._series is not None and self._series.uid == run.series_uid:
             self.runs_changed.emit()

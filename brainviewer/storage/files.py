@@ -11,8 +11,11 @@ from brainviewer.storage import folders
 from engines import KnownError
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put content into the file at once: after a crash it holds the old content or the new, never a mixture."""
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Put content into the file at once: after a crash it holds the old content or the new, never a mixture.
+
+    durable: wait until the disk has it, which may take a tenth of a second; not for what can be made again.
+    """
     folders.make(path.parent)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -21,7 +24,8 @@ def write_whole(path: Path, content: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)

@@ -79,5 +79,5 @@ def clear() -> tuple[RecentStudy, ...]:
 
 def _save(studies: tuple[RecentStudy, ...]) -> tuple[RecentStudy, ...]:
     kept = studies[:MOST]
-    write_whole(file(), RecentStudies(studies=kept).model_dump_json(indent=1).encode())
+    write_whole(file(), RecentStudies(studies=kept).model_dump_json(indent=1).encode(), durable=False)
     return kept

@@ -26,7 +26,7 @@ def save(series_uid: str, picture: NDArray[np.uint8]) -> str:
     stream = io.BytesIO()
     np.save(stream, picture, allow_pickle=False)
     name = name_of(series_uid)
-    write_whole(_folder() / name, stream.getvalue())
+    write_whole(_folder() / name, stream.getvalue(), durable=False)
     return name
 
 

@@ -75,12 +75,22 @@ def test_a_run_lays_its_heatmap_over_the_views_and_its_curve_into_the_strip(qtbo
 
 def test_several_runs_are_kept_and_m_goes_to_the_next(qtbot, viewer, open_head):
     open_head(viewer)
-    first, second = run_to_the_end(qtbot, viewer), run_to_the_end(qtbot, viewer)
+    first = run_to_the_end(qtbot, viewer)
+    with qtbot.waitSignal(viewer.detecting.finished, timeout=60_000) as got:
+        viewer.detecting.run("other", "Other", viewer.engines_panel.model)
+    second = got.args[0]
     assert viewer.session.runs == (first, second)
     viewer.commands.run("analyse.next_run")
     assert viewer.session.active_run is first
     viewer.session.remove_run(first.id)
     assert viewer.session.active_run is second
+
+
+def test_running_the_same_model_again_replaces_its_run(qtbot, viewer, open_head):
+    open_head(viewer)
+    run_to_the_end(qtbot, viewer)
+    again = run_to_the_end(qtbot, viewer)
+    assert viewer.session.runs == (again,)
 
 
 @pytest.mark.parametrize("engine", ["detect_slowly", "detect_deaf"])

@@ -29,8 +29,8 @@ def volume(uid="", value=0.0, shape=(8, 8, 8)):
     return Volume(np.full(shape, value, np.float32), np.eye(4), uid=uid)
 
 
-def run(series_uid):
-    return Run("fake", "Fake", "m", series_uid, None, np.zeros((8, 8, 8), np.float32))
+def run(series_uid, model="m"):
+    return Run("fake", "Fake", model, series_uid, None, np.zeros((8, 8, 8), np.float32))
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_completed_partial_volume_is_not_announced_as_another(qtbot, one):
 def test_runs_belong_to_their_series(qtbot, one):
     session, a, b = one
     session.choose_series(a)
-    first, second, other = run("a"), run("a"), run("b")
+    first, second, other = run("a"), run("a", "another"), run("b")
     for each in (first, second, other):
         session.add_run(each)
     assert session.runs == (first, second)
@@ -96,6 +96,16 @@ def test_runs_belong_to_their_series(qtbot, one):
     assert session.active_run is other
     session.choose_series(a)
     assert session.active_run is first
+
+
+def test_the_same_models_second_run_takes_the_place_of_its_first(qtbot, one):
+    session, a, _ = one
+    session.choose_series(a)
+    first, second = run("a"), run("a")
+    session.add_run(first)
+    session.add_run(second)
+    assert session.runs == (second,)
+    assert session.active_run is second
 
 
 def test_closing_a_study_takes_its_volumes_and_runs(qtbot, one):
