@@ -30,6 +30,7 @@ AXIAL = 2
 HEAD_MM = 240.0  # what a scan without a pixel size is taken to show
 SHELL_MM = (3.0, 9.0)  # where the dark skull lies when there is one
 DEEP_MM = 25.0
+BRAIN_MM = 155.0  # from the skin of the vertex down to the foramen magnum
 MOST_SHOWN, STRAY = 0.75, 0.02  # a masked scan has empty air, and next to nothing in it
 
 
@@ -47,9 +48,18 @@ def brain_mask(volume: Volume) -> tuple[Mask, bool]:
         found = _filled(_largest(stack != np.median(coarse[:, 0])))
         return from_pictures(found, orientation, AXIAL), True
     likely = _probability(coarse)
+    if volume.calibrated:
+        _forget_the_neck(likely, head_mask(coarse, PIXEL_MM), max(slice_mm, PIXEL_MM))
     likely = np.where(_largest(likely > 0.5), likely, np.minimum(likely, 0.49))
     fine = _resized_to(likely, stack.shape)
     return from_pictures(_filled(fine > 0.5), orientation, AXIAL), False
+
+
+def _forget_the_neck(likely: Stack, head: Mask, slice_mm: float) -> None:
+    """No adult brain reaches further below the vertex than BRAIN_MM: muscles of the neck are not brain."""
+    shown = np.flatnonzero(head.any((1, 2)))
+    if len(shown):
+        likely[: max(0, int(shown[-1] - BRAIN_MM / slice_mm))] = 0
 
 
 @cache
