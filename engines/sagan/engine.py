@@ -72,7 +72,7 @@ class Sagan:
             volume_uid=volume.uid,
             preparation=stack.steps,
             warnings=(*self.calibration.warnings, *restored.warnings, *_modality_warning(self.model_card, volume)),
-            versions={"torch": torch.__version__, "numpy": np.__version__},
+            versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
         return self.calibration.result(
             volume,
