@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import torch_watch
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 HAS_DISPLAY = sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY"))
 
@@ -43,6 +45,11 @@ def _no_user_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         del os.environ["BRAINVIEWER_HOME"]
     else:
         os.environ["BRAINVIEWER_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def _torch_watch() -> None:
+    torch_watch.remember()
 
 
 @pytest.fixture(autouse=True)

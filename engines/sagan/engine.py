@@ -52,7 +52,7 @@ class Sagan:
         self._generator.eval().requires_grad_(False).to(self.device.torch)
 
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
-        """Heatmap (healthy standard deviations), slice scores (mean residual) and study score of one volume."""
+        """Heatmap (healthy standard deviations), slice scores (inference.heat_and_scores) and study score."""
         started = time.monotonic()
         report(0, 1, "preparing slices")
         stack = self._prepared(volume)
@@ -60,7 +60,7 @@ class Sagan:
         heat, slice_scores = heat_and_scores(stack, restored, self._healthy, self.settings)
         scores = stack.per_slice(slice_scores)
         region = _scored_region(stack)
-        heights = slice_heights(region, volume.affine, volume.slice_axis)
+        heights = slice_heights(stack.region, volume.affine, volume.slice_axis)
         provenance = Provenance(
             engine=CARD.key,
             model=f"{self.model_card.name} {self.model_card.version}",
@@ -85,6 +85,7 @@ class Sagan:
                 "restored": stack.to_volume(restored.pictures),
                 "attention": stack.to_volume(restored.attention),
             },
+            heights=heights,
         )
 
     def _prepared(self, volume: Volume) -> SliceStack:

@@ -43,7 +43,7 @@ def restore_stack(
     pictures, heights = torch.from_numpy(stack.pictures)[:, None], torch.from_numpy(stack.heights)
     items = torch.cat([pictures.flatten(1), heights[:, None]], 1)  # one row a slice, so that chunks are slices
     # A chunk on the CPU takes a fraction of a second, so that a cancel is heard.
-    chunk = max(1, 256 // settings.width) if device.name == "cpu" else 512
+    chunk = max(1, 128 // settings.width) if device.name == "cpu" else 512
     found = run_chunked(
         lambda part, where: _restore_chunk(generator, settings, part, where, device),
         items, chunk, device, report, "restoring slices",
@@ -131,15 +131,17 @@ def smoothed_residual(stack: SliceStack, restored: Restored, settings: Settings)
 def heat_and_scores(
     stack: SliceStack, restored: Restored, healthy: HealthyResidual, settings: Settings
 ) -> tuple[Maps, Maps]:
-    """Heat (n, S, S) in healthy standard deviations inside the foreground, and the mean residual of each slice (n,).
+    """Heat (n, S, S) in healthy standard deviations inside the foreground, and the score of each slice (n,).
 
-    The slice score is the published one (mean of |x - restored| / 2), over the foreground if settings.foreground.
+    With settings.foreground a slice's score is the mean of its heat over the foreground: healthy slices lie near 0
+    wherever their tissue usually changes much. Without it, the published mean of |x - restored| / 2 over the frame.
     """
     inside = stack.foreground
     heat = np.where(inside, (smoothed_residual(stack, restored, settings) - healthy.mean) / healthy.deviation, 0)
-    counted = inside if settings.foreground else np.ones_like(inside)
-    change = np.abs(stack.pictures - restored.pictures) / 2 * counted
-    scores = change.sum((1, 2)) / np.maximum(counted.sum((1, 2)), 1)
+    if settings.foreground:
+        scores = heat.sum((1, 2)) / np.maximum(inside.sum((1, 2)), 1)
+    else:
+        scores = (np.abs(stack.pictures - restored.pictures) / 2).mean((1, 2))
     return heat.astype(np.float32), scores.astype(np.float32)
 
 

@@ -80,8 +80,9 @@ def test_a_radiograph_is_taken_whole_and_stays_upright() -> None:
         Volume(picture, np.diag([-1.0, -1, 1, 1]), "CXR", calibrated=False), 64, normalisation="range"
     )
     assert stack.pictures.shape == (1, 64, 64)
-    assert stack.pictures[0, 5, -5] > 0.9
-    assert stack.pictures[0, -5, 5] == np.float32(FLOOR)
+    assert stack.pictures[0, 5, 48] > 0.9
+    assert stack.pictures[0, 40, 48] == np.float32(FLOOR)
+    assert stack.pictures[0, 5, 16] == np.float32(FLOOR)
 
 
 def test_nothing_to_see_is_said() -> None:

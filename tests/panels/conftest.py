@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from brainviewer.app import Viewer, make_application
 from brainviewer.storage import folders
 from engines import model_package
 from engines.model_card import Metric, ModelCard, TrainingData
+from tests.torch_watch import torch_arrived
 
 ENGINE = "tests.window_engine:"
 
@@ -79,7 +78,7 @@ def make_viewer(qapp, qtbot, model):
         assert viewer.reading.pid is None
         assert viewer.engines.pid is None
     qapp.processEvents()
-    assert "torch" not in sys.modules
+    assert not torch_arrived()
 
 
 @pytest.fixture
