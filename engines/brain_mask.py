@@ -30,6 +30,8 @@ AXIAL = 2
 HEAD_MM = 240.0  # what a scan without a pixel size is taken to show
 SHELL_MM = (3.0, 9.0)  # where the dark skull lies when there is one
 DEEP_MM = 25.0
+THIN_MM = 5.0
+SCALP_MM = 6.0  # skin and the outer skull lie over every brain
 BRAIN_MM = 155.0  # from the skin of the vertex down to the foramen magnum
 MOST_SHOWN, STRAY = 0.75, 0.02  # a masked scan has empty air, and next to nothing in it
 
@@ -47,10 +49,13 @@ def brain_mask(volume: Volume) -> tuple[Mask, bool]:
     if is_stripped(coarse):
         found = _filled(_largest(stack != np.median(coarse[:, 0])))
         return from_pictures(found, orientation, AXIAL), True
-    likely = _probability(coarse)
+    head = head_mask(coarse, PIXEL_MM)
+    likely = np.where(_depth(head, PIXEL_MM) > SCALP_MM, _probability(coarse, head), 0)
     if volume.calibrated:
-        _forget_the_neck(likely, head_mask(coarse, PIXEL_MM), max(slice_mm, PIXEL_MM))
-    likely = np.where(_largest(likely > 0.5), likely, np.minimum(likely, 0.49))
+        _forget_the_neck(likely, head, max(slice_mm, PIXEL_MM))
+    # What is thinner than twice THIN_MM is scalp or membrane; the brain's own border comes back unharmed.
+    thick = ndimage.binary_opening(likely > 0.5, _disc(THIN_MM, PIXEL_MM))
+    likely = np.where(_largest(thick), likely, np.minimum(likely, 0.49))
     fine = _resized_to(likely, stack.shape)
     return from_pictures(_filled(fine > 0.5), orientation, AXIAL), False
 
@@ -70,9 +75,8 @@ def _network() -> BrainNetwork:
 
 
 @torch.no_grad()
-def _probability(coarse: Stack) -> Stack:
+def _probability(coarse: Stack, head: Mask) -> Stack:
     """Probability of brain for slices of PIXEL_MM pixels: (slices, rows, cols) in and out."""
-    head = head_mask(coarse, PIXEL_MM)
     corners = []
     framed = coarse
     for axis in (1, 2):
