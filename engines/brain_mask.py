@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy import ndimage
+from torch import Tensor
 
 from engines.brain_network import PIXEL_MM, SIDE, BrainNetwork, normalised
+from engines.contract import Report, silent
 from engines.orientation import from_pictures, in_patient_order, orientation_of, to_pictures
 from engines.volume import Volume
 
@@ -36,8 +38,9 @@ BRAIN_MM = 155.0  # from the skin of the vertex down to the foramen magnum
 MOST_SHOWN, STRAY = 0.75, 0.02  # a masked scan has empty air, and next to nothing in it
 
 
-def brain_mask(volume: Volume) -> tuple[Mask, bool]:
+def brain_mask(volume: Volume, report: Report = silent) -> tuple[Mask, bool]:
     """Approximate brain mask on the volume's grid, and whether the volume was already skull-stripped."""
+    report(0, 1, "finding the brain")
     voxels = volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1)
     orientation = orientation_of(volume.affine)
     stack = to_pictures(np.nan_to_num(voxels, posinf=0, neginf=0), orientation, AXIAL).astype(np.float32)
@@ -50,7 +53,7 @@ def brain_mask(volume: Volume) -> tuple[Mask, bool]:
         found = _filled(_largest(stack != np.median(coarse[:, 0])))
         return from_pictures(found, orientation, AXIAL), True
     head = head_mask(coarse, PIXEL_MM)
-    likely = np.where(_depth(head, PIXEL_MM) > SCALP_MM, _probability(coarse, head), 0)
+    likely = np.where(_depth(head, PIXEL_MM) > SCALP_MM, _probability(coarse, head, report), 0)
     if volume.calibrated:
         _forget_the_neck(likely, head, max(slice_mm, PIXEL_MM))
     # What is thinner than twice THIN_MM is scalp or membrane; the brain's own border comes back unharmed.
@@ -75,7 +78,7 @@ def _network() -> BrainNetwork:
 
 
 @torch.no_grad()
-def _probability(coarse: Stack, head: Mask) -> Stack:
+def _probability(coarse: Stack, head: Mask, report: Report) -> Stack:
     """Probability of brain for slices of PIXEL_MM pixels: (slices, rows, cols) in and out."""
     corners = []
     framed = coarse
@@ -87,7 +90,10 @@ def _probability(coarse: Stack, head: Mask) -> Stack:
         pads = [(before, after) if a == axis else (0, 0) for a in range(3)]
         framed = np.pad(framed, pads).take(range(max(0, corners[-1]), max(0, corners[-1]) + SIDE), axis)
     network = _network()
-    logits = [network(normalised(part)) for part in torch.from_numpy(framed)[:, None].split(16)]
+    logits: list[Tensor] = []
+    for part in (parts := torch.from_numpy(framed)[:, None].split(16)):
+        report(len(logits), len(parts), "finding the brain")
+        logits.append(network(normalised(part)))
     likely = torch.cat(logits).sigmoid()[:, 0].numpy()
     out = np.zeros_like(coarse)
     rows, cols = (slice(max(0, c), min(c + SIDE, n)) for c, n in zip(corners, coarse.shape[1:], strict=True))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from engines.brain_mask import brain_mask, head_mask
+from engines.contract import Report, silent
 from engines.errors import BadVolume
 from engines.orientation import from_pictures, in_patient_order, orientation_of, picture_shape, to_pictures
 from engines.volume import Volume
@@ -89,7 +90,12 @@ class SliceStack:
 
 
 def prepare_slices(
-    volume: Volume, size: int, *, margin: float = 0.08, normalisation: Normalisation = "tissue"
+    volume: Volume,
+    size: int,
+    *,
+    margin: float = 0.08,
+    normalisation: Normalisation = "tissue",
+    report: Report = silent,
 ) -> SliceStack:
     """Square slices (n, size, size) of a volume along its slice axis.
 
@@ -97,7 +103,7 @@ def prepare_slices(
     brain at TISSUE_LEVEL and blackens everything outside; "range" stretches each picture's own range (radiographs).
     Raises BadVolume when there is nothing to see.
     """
-    region, steps = _foreground(volume, normalisation)
+    region, steps = _foreground(volume, normalisation, report)
     voxels = volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1)
     ornt = orientation_of(volume.affine)
     axis = volume.slice_axis
@@ -138,7 +144,9 @@ def prepare_slices(
     )
 
 
-def _foreground(volume: Volume, normalisation: Normalisation) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+def _foreground(
+    volume: Volume, normalisation: Normalisation, report: Report
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     if normalisation == "range":
         return np.ones(volume.shape, bool), ("whole picture",)
     if volume.is_picture:
@@ -146,7 +154,7 @@ def _foreground(volume: Volume, normalisation: Normalisation) -> tuple[NDArray[n
         plane = np.moveaxis(volume.voxels if volume.voxels.ndim == 3 else volume.voxels.mean(-1), axis, 0)
         head = head_mask(np.nan_to_num(plane), FRAME_MM / max(plane.shape))
         return np.moveaxis(head, 0, axis), ("approximate head mask",)
-    mask, stripped = brain_mask(volume)
+    mask, stripped = brain_mask(volume, report)
     return mask, ("brain mask from the skull-stripped scan" if stripped else "approximate brain mask",)
 
 

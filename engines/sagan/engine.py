@@ -22,7 +22,14 @@ from engines.model_card import ModelCard, TrainingData
 from engines.preparation import SliceStack, prepare_slices
 from engines.result import AnomalyResult, Provenance
 from engines.sagan import CARD
-from engines.sagan.inference import HealthyResidual, Restored, heat_and_scores, restore_stack, study_score
+from engines.sagan.inference import (
+    HealthyResidual,
+    Restored,
+    heat_and_scores,
+    restore_stack,
+    smoothed_residual,
+    study_score,
+)
 from engines.sagan.pictures import healthy_slices, held_out_samples, training_sets
 from engines.sagan.settings import Settings
 from engines.sagan.training import Trainer, new_generator
@@ -54,8 +61,7 @@ class Sagan:
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
         """Heatmap (healthy standard deviations), slice scores (inference.heat_and_scores) and study score."""
         started = time.monotonic()
-        report(0, 1, "preparing slices")
-        stack = self._prepared(volume)
+        stack = self._prepared(volume, report)
         restored = restore_stack(self._generator, self.settings, stack, self.device, report)
         heat, slice_scores = heat_and_scores(stack, restored, self._healthy, self.settings)
         scores = stack.per_slice(slice_scores)
@@ -88,9 +94,10 @@ class Sagan:
             heights=heights,
         )
 
-    def _prepared(self, volume: Volume) -> SliceStack:
+    def _prepared(self, volume: Volume, report: Report = silent) -> SliceStack:
+        settings = self.settings
         return prepare_slices(
-            volume, self.settings.size, margin=self.settings.margin, normalisation=self.settings.normalisation
+            volume, settings.size, margin=settings.margin, normalisation=settings.normalisation, report=report
         )
 
     @classmethod
@@ -147,7 +154,9 @@ class Sagan:
             if len(stack.indices):
                 restored = restore_stack(engine._generator, engine.settings, stack, engine.device, silent)
                 seen.append((sample.subject, sample.label == "normal", volume, stack, restored))
-        healthy = HealthyResidual.measured([(stack, restored) for *_, stack, restored in seen], engine.settings)
+        healthy = HealthyResidual.measured(
+            [(smoothed_residual(stack, restored, engine.settings), stack.foreground) for *_, stack, restored in seen]
+        )
         found = [heat_and_scores(stack, restored, healthy, engine.settings) for *_, stack, restored in seen]
         # Twice, since a study's score is made of slice scores that are standardised by the first pass.
         calibration = _measured(seen, found, None)

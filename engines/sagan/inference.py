@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.contract import Report
@@ -24,6 +24,7 @@ SPREAD_PX = 4.0  # healthy residuals are pooled over this Gaussian sigma (at 64 
 TOP_SHARE = 0.1  # a study's score is the mean of its highest tenth of slices
 
 Maps = NDArray[np.float32]
+Masks = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,11 +53,16 @@ def restore_stack(
     return Restored(both[:, 0], both[:, 1], found.device, found.warnings)
 
 
-@torch.no_grad()
 def _restore_chunk(generator: Generator, settings: Settings, part: Tensor, where: str, device: Device) -> Tensor:
     generator.to(where)
-    size = settings.size
-    pictures, heights = part[:, :-1].reshape(-1, 1, size, size).to(where), part[:, -1].to(where)
+    pictures, heights = part[:, :-1].reshape(-1, 1, settings.size, settings.size).to(where), part[:, -1].to(where)
+    with torch.autocast(where, torch.bfloat16, enabled=where == device.name and device.precision == "bf16"):
+        return restore_pictures(generator, settings, pictures, heights).cpu()
+
+
+@torch.no_grad()
+def restore_pictures(generator: nn.Module, settings: Settings, pictures: Tensor, heights: Tensor) -> Tensor:
+    """Pictures (n, 1, S, S) -> (n, 2, S, S): what they look like when normal, and the attention of the finest gate."""
 
     def restore(patches: Tensor, code: Tensor) -> Tensor:
         added, gates = generator(patches, code)
@@ -64,10 +70,9 @@ def _restore_chunk(generator: Generator, settings: Settings, part: Tensor, where
         return torch.cat([torch.tanh(added.float() + patches), attention], 1)
 
     known = heights if settings.slice_height else None
-    with torch.autocast(where, torch.bfloat16, enabled=where == device.name and device.precision == "bf16"):
-        if settings.overlap and settings.n_patch == 2:
-            return restore_overlapping(restore, pictures, known).cpu()
-        return restore_grid(restore, pictures, settings.n_patch, known).cpu()
+    if settings.overlap and settings.n_patch == 2:
+        return restore_overlapping(restore, pictures, known)
+    return restore_grid(restore, pictures, settings.n_patch, known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,15 +88,14 @@ class HealthyResidual:
         return cls(np.zeros((size, size), np.float32), np.ones((size, size), np.float32))
 
     @classmethod
-    def measured(cls, healthy: Sequence[tuple[SliceStack, Restored]], settings: Settings) -> HealthyResidual:
-        """Pool the residuals of healthy slices."""
-        count = total = squares = np.zeros((settings.size, settings.size))
-        for stack, restored in healthy:
-            change = smoothed_residual(stack, restored, settings).astype(float)
-            count = count + stack.foreground.sum(0)
-            total = total + change.sum(0)
-            squares = squares + np.square(change).sum(0)
-        sigma = SPREAD_PX * settings.size / 64
+    def measured(cls, healthy: Sequence[tuple[Maps, Masks]]) -> HealthyResidual:
+        """Pool smoothed residuals and foregrounds (n, S, S) of healthy slices."""
+        count = total = squares = np.zeros_like(healthy[0][0][0], dtype=float)
+        for change, inside in healthy:
+            count = count + inside.sum(0)
+            total = total + change.sum(0, dtype=float)
+            squares = squares + np.square(change, dtype=float).sum(0)
+        sigma = SPREAD_PX * len(count) / 64
         count, total, squares = (ndimage.gaussian_filter(part, sigma) for part in (count, total, squares))
         # Where no healthy slice has foreground, the whole frame's figures serve.
         weight = count + 1e-3 * count.max()
@@ -99,6 +103,11 @@ class HealthyResidual:
         square = (squares + 1e-3 * count.max() * squares.sum() / count.sum()) / weight
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
         return cls(mean.astype(np.float32), np.maximum(deviation, 0.2 * deviation.mean() + 1e-6).astype(np.float32))
+
+    def heat(self, change: Maps, inside: Masks) -> Maps:
+        """A smoothed residual (n, S, S) in healthy standard deviations, 0 outside the foreground."""
+        heat: Maps = np.where(inside, (change - self.mean) / self.deviation, np.float32(0))
+        return heat
 
     def to_arrays(self) -> dict[str, Maps]:
         """Named arrays for calibration.safetensors."""
@@ -115,34 +124,41 @@ class HealthyResidual:
 
 def smoothed_residual(stack: SliceStack, restored: Restored, settings: Settings) -> Maps:
     """|x - restored| / 2 inside the foreground (n, S, S), smoothed within it in-plane and over neighbouring slices."""
-    inside = stack.foreground.astype(np.float32)
-    change: Maps = np.abs(stack.pictures - restored.pictures) / 2 * inside
-    sigma = (settings.smooth_slices, settings.smooth_px, settings.smooth_px)
-    if not any(sigma):
-        return change
     order = np.argsort(stack.heights)  # neighbours in the patient, whichever way the slices are counted
-    blurred, weight = (ndimage.gaussian_filter(part[order], sigma, mode="constant") for part in (change, inside))
+    change: Maps = np.abs(stack.pictures - restored.pictures) / 2
     out = np.empty_like(change)
-    out[order] = blurred / np.maximum(weight, 1e-3)
-    smooth: Maps = out * inside
+    out[order] = smoothed(change[order], stack.foreground[order], settings, settings.smooth_slices)
+    return out
+
+
+def smoothed(change: Maps, inside: Masks, settings: Settings, slices: float = 0.0) -> Maps:
+    """Residuals (n, S, S) blurred within the foreground; slices: sigma over neighbouring ones."""
+    weight = inside.astype(np.float32)
+    sigma = (slices, settings.smooth_px, settings.smooth_px)
+    if not any(sigma):
+        return change * weight
+    blurred, share = (ndimage.gaussian_filter(part, sigma, mode="constant") for part in (change * weight, weight))
+    smooth: Maps = blurred / np.maximum(share, 1e-3) * weight
     return smooth
 
 
 def heat_and_scores(
     stack: SliceStack, restored: Restored, healthy: HealthyResidual, settings: Settings
 ) -> tuple[Maps, Maps]:
-    """Heat (n, S, S) in healthy standard deviations inside the foreground, and the score of each slice (n,).
+    """Heat (n, S, S) in healthy standard deviations inside the foreground, and the score of each slice (n,)."""
+    heat = healthy.heat(smoothed_residual(stack, restored, settings), stack.foreground)
+    change = np.abs(stack.pictures - restored.pictures) / 2
+    return heat, slice_scores(heat, change, stack.foreground, settings)
 
-    With settings.foreground a slice's score is the mean of its heat over the foreground: healthy slices lie near 0
-    wherever their tissue usually changes much. Without it, the published mean of |x - restored| / 2 over the frame.
+
+def slice_scores(heat: Maps, change: Maps, inside: Masks, settings: Settings) -> Maps:
+    """Scores (n,) of slices with this heat and this residual before smoothing.
+
+    With settings.foreground the mean of the heat over the foreground: healthy slices lie near 0 wherever their tissue
+    usually changes much. Without it, the published mean of |x - restored| / 2 over the frame.
     """
-    inside = stack.foreground
-    heat = np.where(inside, (smoothed_residual(stack, restored, settings) - healthy.mean) / healthy.deviation, 0)
-    if settings.foreground:
-        scores = heat.sum((1, 2)) / np.maximum(inside.sum((1, 2)), 1)
-    else:
-        scores = (np.abs(stack.pictures - restored.pictures) / 2).mean((1, 2))
-    return heat.astype(np.float32), scores.astype(np.float32)
+    mean_heat = heat.sum((1, 2)) / np.maximum(inside.sum((1, 2)), 1)
+    return np.asarray(mean_heat if settings.foreground else change.mean((1, 2)), np.float32)
 
 
 def study_score(slice_scores: Maps, standardised: NDArray[Any]) -> float:

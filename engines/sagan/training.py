@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 
 from engines.contract import Report
+from engines.sagan.inference import HealthyResidual, Maps, Masks, restore_pictures, slice_scores, smoothed
 from engines.sagan.losses import critic_loss, generator_losses
 from engines.sagan.network import Critic, Generator
 from engines.sagan.patches import restore_grid
@@ -141,25 +143,26 @@ class Trainer:
         self.state.optimisers["critic"].step()
         return loss.item()
 
-    @torch.no_grad()
     def validate(self) -> float:
-        """AUCp: AUROC of held-out known normals against all unlabeled slices, a choice without labels (Brainomaly)."""
-        network = self.state.averaged.get("generator", self.generator)
-        scores = [self._scores(network, part) for part in (self.held_out, self.unlabeled)]
-        truth = torch.cat([torch.full_like(score, i) for i, score in enumerate(scores)])
-        return float(roc_auc_score(truth.cpu().numpy(), torch.cat(scores).cpu().numpy()))
+        """AUCp: AUROC of held-out known normals against all unlabeled slices, a choice without labels (Brainomaly).
 
-    def _scores(self, network: torch.nn.Module, source: Pictures) -> Tensor:
-        scores = []
+        Scored as detection scores, but for the smoothing over neighbouring slices.
+        """
+        network = self.state.averaged.get("generator", self.generator)
+        held_out, unlabeled = (self.changes(network, part) for part in (self.held_out, self.unlabeled))
+        healthy = HealthyResidual.measured([(smoothed(*held_out, self.settings), held_out[1])])
+        scores = [
+            slice_scores(healthy.heat(smoothed(change, inside, self.settings), inside), change, inside, self.settings)
+            for change, inside in (held_out, unlabeled)
+        ]
+        truth = np.repeat([0, 1], [len(part) for part in scores])
+        return float(roc_auc_score(truth, np.concatenate(scores)))
+
+    def changes(self, network: nn.Module, source: Pictures) -> tuple[Maps, Masks]:
+        """Residuals (n, S, S) of all slices, and their foreground."""
+        changes = []
         for index in torch.arange(len(source), device=self.device).split(128):
-            pictures, foreground, heights = source.batch(index)
-            restored = restore_grid(
-                lambda patches, code: torch.tanh(network(patches, code)[0] + patches),
-                pictures,
-                self.settings.n_patch,
-                heights if self.settings.slice_height else None,
-            )
-            inside = foreground if self.settings.foreground else torch.ones_like(foreground)
-            changed = residual(pictures, restored) * inside
-            scores.append(changed.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1))
-        return torch.cat(scores)
+            pictures, _, heights = source.batch(index)
+            restored = restore_pictures(network, self.settings, pictures, heights)[:, :1]
+            changes.append(residual(pictures, restored)[:, 0].cpu())
+        return torch.cat(changes).numpy(), source.foreground[:, 0].cpu().numpy()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engines.brain_mask import brain_mask, is_stripped
+from engines.errors import Cancelled
 from engines.files import load_mask, load_volume, read_volume
 from engines.samples import read_cohort
 from engines.volume import Volume
@@ -71,6 +72,20 @@ def test_the_mask_does_not_depend_on_how_the_axes_are_stored() -> None:
     )
     plain, other = brain_mask(volume)[0], brain_mask(turned)[0]
     assert dice(plain, other.transpose(1, 2, 0)[::-1]) > 0.999
+
+
+def test_it_can_be_cancelled_while_the_network_looks() -> None:
+    volume, _ = whole_head()
+    calls: list[int] = []
+
+    def report(done: int, total: int, text: str) -> None:
+        calls.append(done)
+        if done == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        brain_mask(volume, report)
+    assert calls == [0, 0, 1]
 
 
 @pytest.mark.slow

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from engines.device import choose
 from engines.errors import Cancelled
+from engines.preparation import prepare_slices
+from engines.sagan.inference import HealthyResidual, heat_and_scores, restore_stack, slice_scores, smoothed
 from engines.sagan.pictures import Pictures, TrainingSets, augmented
 from engines.sagan.settings import Settings
 from engines.sagan.training import Trainer
 from engines.training import linear_decay
+from tests.engines import phantoms
 
 CPU = torch.device("cpu")
 
@@ -71,6 +76,24 @@ def test_generator_learns_on_every_second_critic_step() -> None:
     assert torch.equal(weights(trainer), start)
     assert set(trainer.step(1)) == {"critic", "adversarial", "identity", "restoration"}
     assert not torch.equal(weights(trainer), start)
+
+
+def test_the_checkpoint_is_chosen_by_the_score_that_detection_gives() -> None:
+    settings = replace(TINY, foreground=True, smooth_slices=0.0, slice_height=True)
+    stack = prepare_slices(phantoms.brain(seed=1).volume, settings.size)
+    trainer = Trainer(settings, sets(), CPU)
+    trainer.generator.eval()
+    restored = restore_stack(trainer.generator, settings, stack, choose("cpu"), lambda *_: None)
+    healthy = HealthyResidual(np.full((64, 64), 0.01, np.float32), np.full((64, 64), 0.02, np.float32))
+    _, detected = heat_and_scores(stack, restored, healthy, settings)
+    source = Pictures(
+        torch.from_numpy(stack.pictures)[:, None],
+        torch.from_numpy(stack.foreground)[:, None],
+        torch.from_numpy(stack.heights),
+    )
+    change, inside = trainer.changes(trainer.generator, source)
+    heat = healthy.heat(smoothed(change, inside, settings), inside)
+    np.testing.assert_allclose(slice_scores(heat, change, inside, settings), detected, rtol=1e-4)
 
 
 def test_masked_shortcut_shows_the_doubled_input() -> None:
