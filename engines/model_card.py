@@ -110,6 +110,13 @@ class ModelCard(_Part):
         content = self.model_dump(mode="json", exclude={"digest"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def modality_warning(self, modality: str) -> tuple[str, ...]:
+        """What a result must say when the series is not what the model is made for: one sentence or none."""
+        if not self.modality or self.modality == modality:
+            return ()
+        shown = modality or "of unknown contrast"
+        return (f"The model is made for {self.modality}, this series is {shown}: its percentiles may not hold.",)
+
     def readme(self) -> str:
         """The card as a page for people."""
         metrics = "\n".join(_metric_row(metric) for metric in self.metrics)

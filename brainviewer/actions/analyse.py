@@ -55,7 +55,7 @@ def menu(at: Context) -> Menu:
             Action(
                 "analyse.add_model",
                 "Add a model ...",
-                "Copy a model folder into your models",
+                "Copy a model, from its model.json or a ZIP file, into your models",
                 at.window.add_model,
             ),
         ),

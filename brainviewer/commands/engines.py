@@ -158,7 +158,7 @@ def _detect(one: Match, out: Path, device: str, quiet: bool) -> dict[str, Any]:
         **{name: facts[name] for name in shown},
         "seconds": round(result.provenance.seconds, 3),
         "device": result.provenance.device,
-        "warnings": [*one.warnings, *one.series.warnings, *result.provenance.warnings],
+        "warnings": [*one.series.warnings, *result.provenance.warnings],
         "folder": str(folder),
         "files": sorted(facts["files"].values()) + [results.RESULT],
         "notice": facts["notice"],

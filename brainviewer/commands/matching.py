@@ -16,19 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A model for a series, with what the reader should know about the choice."""
+    """A model for a series. When they do not fit the engine's result carries a warning."""
 
     model: Model
     series: Series
-    warnings: tuple[str, ...] = ()
 
 
 def models_at_hand() -> list[Model]:
-    """Every sound model: those that came with the program first, then the user's."""
+    """Every sound model: the user's own first, as in the window."""
     from brainviewer.storage import models
 
-    found, _ = models.find()
-    return sorted(found, key=lambda model: not models.is_bundled(model))
+    return models.find()[0]
 
 
 def model_at(reference: str) -> Model:
@@ -50,8 +48,8 @@ def model_at(reference: str) -> Model:
 def match(engine: str, models: Sequence[Model], studies: Sequence[Study], series_uid: str = "") -> Match:
     """The model of an engine and the series it fits best; raises BadInput when the choice would be a guess.
 
-    The same modality fits. One that is not stated fits too, with a warning. A series named by the user, or the only
-    one there is, is taken whatever it is, with a warning.
+    The same modality fits; one that is not stated fits too. A series named by the user, or the only one there is, is
+    taken whatever it is.
     """
     own = [model for model in models if model.card.engine == engine]
     if not own:
@@ -64,9 +62,9 @@ def match(engine: str, models: Sequence[Model], studies: Sequence[Study], series
     for model in own:
         for one in series:
             if not one.modality or not model.card.modality:
-                return Match(model, one, (_unsure(one, model),))
+                return Match(model, one)
     if len(series) == 1:
-        return Match(own[0], series[0], (_other(series[0], own[0]),))
+        return Match(own[0], series[0])
     there = ", ".join(sorted({one.modality for one in series}))
     wanted = ", ".join(sorted({model.card.modality for model in own}))
     raise BadInput(f"'{engine}' has models for {wanted}; the series are {there}.", "Name one with --series.")
@@ -80,13 +78,3 @@ def _candidates(studies: Sequence[Study], series_uid: str) -> list[Series]:
         raise BadInput(f"{len(chosen)} series have the UID {series_uid}.", "`brainviewer info` lists them.")
     # The most slices, then the most voxels: localisers and derived maps come last.
     return exact or sorted(chosen, key=lambda one: (-one.shape[2], -one.shape[0] * one.shape[1]))
-
-
-def _unsure(series: Series, model: Model) -> str:
-    if series.modality:
-        return f"The model does not say what images it is made for; the series is {series.modality}."
-    return f"The series does not say what it shows; the model is made for {model.card.modality or 'any images'}."
-
-
-def _other(series: Series, model: Model) -> str:
-    return f"The model is made for {model.card.modality}, the series is {series.modality}: the result means little."

@@ -70,7 +70,7 @@ class EnginesPanel(QWidget):
         self._doing = label("", "muted", wrap=True)
         self._hint = label("", "muted", wrap=True)
         self._add = QPushButton("Add a model ...")
-        self._add.setToolTip("Copy a model folder into your models")
+        self._add.setToolTip("Copy a model, from its model.json or a ZIP file, into your models")
         self._runs = RunList(self._session, theme)
         self._engine.currentIndexChanged.connect(self._choose_engine)
         self._model.currentIndexChanged.connect(self._choose_model)

@@ -146,10 +146,13 @@ class MainWindow(QMainWindow):
         self.demo_requested.emit()
 
     def add_model(self) -> None:
-        """Let the user choose a model folder to add."""
-        name = QFileDialog.getExistingDirectory(self, "Add a model: choose its folder", self._settings.last_folder)
+        """Let the user choose a model to add: the model.json in its folder, or a ZIP file of one."""
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Add a model", self._settings.last_folder, "Models (model.json *.zip)"
+        )
         if name:
-            self.model_chosen.emit(Path(name))
+            chosen = Path(name)
+            self.model_chosen.emit(chosen if chosen.suffix.lower() == ".zip" else chosen.parent)
 
     def save_picture(self) -> None:
         """Let the user say where the views are saved."""

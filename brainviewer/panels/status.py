@@ -45,6 +45,7 @@ class StatusBar(QStatusBar):
         self._cancel.clicked.connect(self.cancel)
         self._device = label("", "muted")
         self._device.setToolTip("Where the last run was computed")
+        self._device.setContentsMargins(8, 0, 8, 0)
         for widget in (self._job, self._progress, self._cancel, self._device):
             self.addPermanentWidget(widget)
         self._clock = QTimer(self, interval=100)

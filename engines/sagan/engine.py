@@ -77,7 +77,11 @@ class Sagan:
             seconds=time.monotonic() - started,
             volume_uid=volume.uid,
             preparation=stack.steps,
-            warnings=(*self.calibration.warnings, *restored.warnings, *_modality_warning(self.model_card, volume)),
+            warnings=(
+                *self.calibration.warnings,
+                *restored.warnings,
+                *self.model_card.modality_warning(volume.modality),
+            ),
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
         return self.calibration.result(
@@ -188,13 +192,6 @@ def _scored_region(stack: SliceStack) -> np.ndarray[Any, np.dtype[np.bool_]]:
     shape[stack.axis] = stack.slices
     scored: np.ndarray[Any, np.dtype[np.bool_]] = stack.region & looked_at.reshape(shape)
     return scored
-
-
-def _modality_warning(card: ModelCard, volume: Volume) -> tuple[str, ...]:
-    if not card.modality or card.modality == volume.modality:
-        return ()
-    shown = volume.modality or "of unknown contrast"
-    return (f"The model was trained on {card.modality}; this series is {shown}, so its percentiles may not hold.",)
 
 
 def _measured(

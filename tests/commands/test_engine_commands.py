@@ -99,7 +99,7 @@ def test_detect_warns_when_the_series_is_not_what_the_model_is_made_for(model: P
     phantoms.save(tmp_path, "sub-1_T1w", phantoms.brain(seed=1))
     path = tmp_path / "sub-1_T1w.nii.gz"
     (told,) = facts("detect", path, "--engine", "fake", "--model", model, "--out", tmp_path / "o")  # type: ignore[misc]
-    assert "made for FLAIR, the series is T1" in " ".join(told["warnings"])
+    assert "made for FLAIR, this series is T1" in " ".join(told["warnings"])
 
 
 def test_detect_on_a_dicom_folder(data_dir: Path, model: Path, tmp_path: Path) -> None:

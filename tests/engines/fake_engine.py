@@ -84,7 +84,7 @@ class FakeEngine:
             precision="fp32",
             seconds=time.monotonic() - started,
             volume_uid=volume.uid,
-            warnings=self._calibration.warnings,
+            warnings=(*self._calibration.warnings, *self._card.modality_warning(volume.modality)),
         )
         return self._calibration.result(volume, heatmap, region, scores, float(np.nanmax(scores)), provenance)
 

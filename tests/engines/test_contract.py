@@ -112,6 +112,13 @@ def test_the_card_describes_the_engine(trained: Trained) -> None:
     assert trained.engine().card == card
 
 
+def test_a_series_of_another_modality_is_warned_about(trained: Trained, ill: phantoms.Phantom) -> None:
+    made_for = model_package.read_card(trained.model).modality
+    assert made_for
+    result = trained.engine().detect(dataclasses.replace(ill.volume, modality="PD"))
+    assert any(made_for in warning and "PD" in warning for warning in result.provenance.warnings)
+
+
 def test_settings_are_frozen_values_and_need_no_torch(trained: Trained) -> None:
     settings = catalog.settings_class(trained.key)()
     name = dataclasses.fields(settings)[0].name
