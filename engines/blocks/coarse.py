@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from engines.volume import Volume
 
 # An axis this much finer than wanted is averaged; nearly fitting ones stay as they are.
 FINER = 0.75
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,7 @@ class Coarse:
             return values
         tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
         grown = functional.interpolate(tensor, self.shape, mode="trilinear", align_corners=False)
-        native: NDArray[np.float32] = grown[0, 0].numpy()
+        native: NDArray[np.float32] = np.asarray(grown[0, 0])
         return native
 
     def region(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -41,10 +44,11 @@ class Coarse:
             return mask
         return self.to_native(mask.astype(np.float32)) > 0.5
 
-    def per_slice(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def per_slice(self, values: NDArray[Number]) -> NDArray[Number]:
         """A value a coarse slice -> a value a slice of the original."""
         count = self.shape[self.axis]
-        return values[((np.arange(count) + 0.5) * len(values) / count).astype(int)]
+        chosen: NDArray[Number] = values[((np.arange(count) + 0.5) * len(values) / count).astype(int)]
+        return chosen
 
 
 def coarsened(volume: Volume, spacing_mm: float) -> Coarse:

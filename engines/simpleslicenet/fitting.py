@@ -1,0 +1,131 @@
+"""Making a model's networks: encoder, stage 0 where asked, stored features, flow."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engines.blocks.appearance import changed_appearance
+from engines.blocks.healthy_samples import healthy_samples
+from engines.blocks.patch_features import feature_size
+from engines.blocks.slab_features import Slabs, encode, look
+from engines.blocks.slice_encoder import TO_STRIDE_16, TO_STRIDE_32, SliceEncoder, load_encoder, random_encoder
+from engines.contract import Report, silent
+from engines.device import Device
+from engines.errors import BadCohort
+from engines.files import load_volume
+from engines.samples import Cohort, Sample
+from engines.simpleslicenet.contrast_training import ContrastTrainer
+from engines.simpleslicenet.feature_store import FeatureStore, fingerprint, store
+from engines.simpleslicenet.inference import view_of
+from engines.simpleslicenet.settings import Settings
+from engines.simpleslicenet.training import FlowTrainer, new_flow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """weights: of all networks by name. encoder_digest: SHA-256 of the ImageNet weights' file ("" = random).
+
+    noise_sigma: of the synthetic anomalies, absolute. seconds: spent in optimisation.
+    """
+
+    weights: dict[str, Tensor]
+    encoder_digest: str
+    noise_sigma: float
+    seconds: float
+
+
+def fit_networks(
+    cohort: Cohort, folder: Path, settings: Settings, device: Device, *, resume: bool, report: Report
+) -> Fitted:
+    """Learn from the cohort's normal training subjects; `folder` keeps features and checkpoints."""
+    healthy, held_out = healthy_samples(cohort, settings.held_out, settings.seed)
+    if not healthy or not held_out:
+        raise BadCohort(
+            "SimpleSliceNet needs at least two normal subjects, one of them held out.",
+            "Label some subjects of the splits 'train' and 'val' as normal.",
+        )
+    encoder, digest = _encoder(settings)
+    feature_size(encoder.channels[1:3], settings.features)  # a wrong width is told before hours of work
+    seconds, networks = 0.0, dict[str, nn.Module](encoder=encoder)
+    if settings.contrast_iterations:
+        trainer = ContrastTrainer(settings, encoder, _pictures(healthy, settings, report), device.torch)
+        seconds += trainer.run(folder / "contrast", resume=resume, report=report).seconds
+        networks["decoder"] = trainer.decoder
+    flow: nn.Module
+    if settings.heatmap == "likelihood":
+        learned, apart = (
+            _features(cohort, samples, views, encoder, folder / "features", settings, device, report)
+            for samples, views in ((healthy, settings.views), (held_out, 0))
+        )
+        fit = FlowTrainer(settings, learned, apart, device.torch)
+        state = fit.run(folder / "flow", resume=resume, report=report)
+        seconds += state.seconds
+        flow, sigma = fit.flow, fit.noise.mean().item()
+        if state.best:
+            flow.load_state_dict(state.best)
+    else:
+        flow, sigma = new_flow(settings, feature_size(encoder.channels[1:3], settings.features)), 0.0
+    networks["flow"] = flow
+    return Fitted(_all_weights(networks), digest, sigma, seconds)
+
+
+def _encoder(settings: Settings) -> tuple[SliceEncoder, str]:
+    levels = TO_STRIDE_32 if settings.contrast_iterations else TO_STRIDE_16
+    if settings.weights == "random":
+        return random_encoder(settings.backbone, settings.seed, levels), ""
+    return load_encoder(settings.backbone, settings.weights, levels)
+
+
+def _pictures(samples: list[Sample], settings: Settings, report: Report) -> Tensor:
+    found = []
+    for number, sample in enumerate(samples):
+        report(number, len(samples), "preparing slices for stage 0")
+        found.append(torch.from_numpy(look(load_volume(sample), view_of(settings)).stack.pictures).half())
+    return torch.cat(found)
+
+
+def _features(
+    cohort: Cohort,
+    samples: list[Sample],
+    views: int,
+    encoder: SliceEncoder,
+    folder: Path,
+    settings: Settings,
+    device: Device,
+    report: Report,
+) -> FeatureStore:
+    view = view_of(settings)
+    jobs = [(sample, copy) for sample in samples for copy in range(1 + views)]
+    common = (cohort.digest, _digest(encoder), view, settings.foreground)
+
+    def compute(number: int) -> Slabs:
+        sample, copy = jobs[number]
+        stack = look(load_volume(sample), view).stack
+        if copy:
+            stack = changed_appearance(stack, seed=number)
+        # Separate slabs: neighbouring ones share slices, and would say the same thing thrice.
+        return encode(encoder, stack, view, device, silent, stride=view.slices)
+
+    names = [fingerprint(*common, sample.volume, copy) for sample, copy in jobs]
+    return store(folder, names, compute, report, foreground=settings.foreground)
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _all_weights(networks: dict[str, nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{name}.{key}": value
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
