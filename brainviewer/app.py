@@ -21,12 +21,14 @@ from brainviewer.actions.context import Context
 from brainviewer.actions.menus import menus
 from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.host import WorkerHost
+from brainviewer.jobs.keeping import Keeping
 from brainviewer.jobs.opening import Opening
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
+from brainviewer.panels.library import LibraryList
 from brainviewer.panels.main_window import TITLE, MainWindow
 from brainviewer.panels.message_bar import MessageBar
 from brainviewer.panels.scores import ScoresPanel
@@ -37,7 +39,8 @@ from brainviewer.panels.viewport import Viewport
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
-from brainviewer.storage import crash_log, folders, settings
+from brainviewer.storage import crash_log, database, folders, settings
+from brainviewer.storage.library import Library
 from engines import KnownError
 
 # Hostile files may ask a codec for many gigabytes; the reading worker gets half the memory, but enough for a big CT.
@@ -70,10 +73,16 @@ class Viewer:
         self.engines = WorkerHost("engine", nice=5)
         self.opening = Opening(self.session, self.messages, self.reading)
         self.detecting = Detecting(self.session, self.messages, self.engines, detect)
+        library, missing = _library()
+        self.keeping = Keeping(
+            self.session, self.messages, library, self.opening, self.detecting, self.reading, self.engines
+        )
         self._build()
         self._connect()
         if trouble:
             self.messages.warn(trouble)
+        if missing is not None:
+            self.messages.error(missing)
 
     def _restore_display(self) -> None:
         for name in STORED_DISPLAY:
@@ -86,7 +95,8 @@ class Viewer:
         self.strip = ScoresPanel(self.cursor, self.display)
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.layers = LayersPanel(self.session, self.display)
-        self.studies = StudiesPanel(self.session, self.opening, self.theme)
+        shelf = LibraryList(self.keeping, self.reading, self.theme)
+        self.studies = StudiesPanel(self.session, self.opening, shelf, self.theme)
         self.message_bar = MessageBar(self.messages, self.theme)
         self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
         self.window.arrange(
@@ -167,6 +177,7 @@ class Viewer:
         QTimer.singleShot(0, self.opening.warm_up)
         QTimer.singleShot(50, self._warm_up_views)
         QTimer.singleShot(100, self.strip.warm_up)
+        QTimer.singleShot(10_000, self.window, self.keeping.sweep)
 
     def _warm_up_views(self) -> None:
         try:
@@ -279,9 +290,19 @@ class Viewer:
             settings.save(self.settings)
         except KnownError as error:
             sys.stderr.write(f"{error}\n")
+        self.keeping.finish()
         self.reading.shutdown()
         self.engines.shutdown()
+        self.keeping.library.close()
         self.viewport.view.close_vtk()
+
+
+def _library() -> tuple[Library, KnownError | None]:
+    """The user's library; where it cannot be used one in memory, so that the window works all the same."""
+    try:
+        return Library(), None
+    except KnownError as error:
+        return Library(database.in_memory()), error
 
 
 def make_application(arguments: Sequence[str] = ()) -> QApplication:

@@ -27,19 +27,23 @@ RESULT, HEATMAP, MASK, REGION, SLICES = (
 def write(folder: Path, result: AnomalyResult, volume: Volume, percentile: float = DEFAULT_PERCENTILE) -> None:
     """Store a run, whole or not at all. heatmap: raw values; mask: voxels above the healthy percentile.
 
-    region.nii.gz marks the scored voxels, so that the run can be read back exactly. Extras are not stored.
+    region.nii.gz marks the scored voxels, so that the run can be read back exactly. Extras on the volume's grid become
+    extra_NAME.nii.gz, curves lie in result.json.
     """
     with whole_folder(folder, marker=RESULT) as fresh:
         _save(fresh / HEATMAP, result.heatmap, volume)
         _save(fresh / MASK, result.mask(percentile).astype(np.uint8), volume)
         _save(fresh / REGION, result.region.astype(np.uint8), volume)
+        for name, extra in result.extras.items():
+            if extra.ndim > 1:
+                _save(fresh / _extra(name), extra, volume)
         _write_slices(fresh / SLICES, result, volume)
         text = json.dumps(summary(result, volume, percentile), indent=1, allow_nan=False)
         (fresh / RESULT).write_text(text + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> AnomalyResult:
-    """A stored run (without extras); raises BadInput for a damaged one."""
+    """A stored run; raises BadInput for a damaged one."""
     recover(folder)
     try:
         stored = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -77,6 +81,8 @@ def summary(result: AnomalyResult, volume: Volume, percentile: float = DEFAULT_P
         "scale": {"values": result.scale.values.tolist(), "percentiles": result.scale.percentiles.tolist()},
         "provenance": _plain(result.provenance.to_json()),
         "files": {"heatmap": HEATMAP, "mask": MASK, "region": REGION, "slice_scores": SLICES},
+        "extras": [name for name, extra in result.extras.items() if extra.ndim > 1],
+        "curves": {name: [*map(_number, extra)] for name, extra in result.extras.items() if extra.ndim == 1},
         "notice": "Research use only; not for diagnosis.",
     }
 
@@ -123,7 +129,19 @@ def _assemble(folder: Path, stored: dict[str, Any]) -> AnomalyResult:
         score_percentile=_read_number(stored["score_percentile"]),
         threshold=float(stored["threshold"]),
         provenance=_provenance(stored["provenance"]),
+        extras=_extras(folder, stored),
     )
+
+
+def _extra(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"an extra cannot be called {name!r}")
+    return f"extra_{name}.nii.gz"
+
+
+def _extras(folder: Path, stored: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    volumes = {name: read_volume(folder / _extra(name)).voxels for name in stored["extras"]}
+    return volumes | {name: np.array([*map(_read_number, curve)]) for name, curve in stored["curves"].items()}
 
 
 def _provenance(stored: dict[str, Any]) -> Provenance:

@@ -23,11 +23,11 @@ class Detecting(QObject):
 
     Signals:
         changed: a run was asked for, began or ended.
-        finished: a Run joined the session.
+        finished(Run, Volume): a run on this volume joined the session.
     """
 
     changed = Signal()
-    finished = Signal(object)
+    finished = Signal(object, object)
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Detecting(QObject):
             self._session.add_run(run)
             for warning in detection.result.provenance.warnings:
                 self._messages.warn(f"{title}: {warning}")
-            self.finished.emit(run)
+            self.finished.emit(run, volume)
 
         job.finished.connect(add)
         job.failed.connect(self._messages.error)

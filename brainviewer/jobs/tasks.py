@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainviewer.storage import runs
 from engines import AnomalyResult, Report, Volume, silent
 
 
@@ -40,6 +42,32 @@ def percentiles_of(result: AnomalyResult) -> NDArray[np.float32]:
     percentiles = np.zeros(result.heatmap.shape, np.float32, order="F")
     percentiles[result.region] = result.scale.percentile(result.heatmap[result.region])
     return percentiles
+
+
+def keep_run(folder: Path, result: AnomalyResult, volume: Volume) -> None:
+    """Write a run into its folder."""
+    from engines import results
+
+    results.write(folder, result, volume)
+
+
+def read_run(folder: Path) -> Detection:
+    """A kept run, ready to be shown."""
+    from engines import results
+
+    result = results.read(folder)
+    return Detection(result, percentiles_of(result))
+
+
+def remove_runs(keys: Collection[str]) -> None:
+    """Delete the files of runs."""
+    for key in keys:
+        runs.remove(key)
+
+
+def missing(paths: Collection[Path]) -> frozenset[Path]:
+    """Those paths where nothing lies any more; a network drive may take its time to say so."""
+    return frozenset(path for path in paths if not path.exists())
 
 
 def warm_reading() -> None:

@@ -1,36 +1,37 @@
-"""Studies and their series on the left: what is open, what was open lately, and what to beware of."""
+"""Studies and their series on the left: what is open, what the library holds, and what to beware of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLineEdit, QSplitter, QVBoxLayout, QWidget
 
 from brainviewer.jobs.opening import Opening
-from brainviewer.panels.cards import CARD_ROLE, Card, CardList, picture_of
+from brainviewer.panels.cards import Card, CardList, picture_of
+from brainviewer.panels.library import LibraryList
 from brainviewer.panels.parts import column, label, line
 from brainviewer.panels.theme import GRID, Theme
 from brainviewer.state.session import Session
-from brainviewer.storage import recent, thumbnails
-from brainviewer.study import Series, Study
+from brainviewer.storage import thumbnails
+from brainviewer.study import Series
 from engines import KnownError
 
 
 class StudiesPanel(QWidget):
-    """Search field, open series with pictures and warnings, recent studies.
+    """Search field, open series with pictures and warnings, the library.
 
     Signals:
-        open_requested(Path): a recent study was chosen.
+        open_requested(Path): a study of the library was chosen.
     """
 
     open_requested = Signal(object)
 
-    def __init__(self, session: Session, opening: Opening, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, opening: Opening, library: LibraryList, theme: Theme, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._session, self._opening = session, opening
-        self._recent_cards: list[Card] = []
+        self._session, self._opening, self._library = session, opening, library
         self._search = QLineEdit()
         self._search.setPlaceholderText("Search studies and series")
         self._search.setAccessibleName("Search studies and series")
@@ -39,28 +40,23 @@ class StudiesPanel(QWidget):
         self._search.setAcceptDrops(False)
         self._search.textChanged.connect(self.refresh)
         self._open = CardList(theme, "Series of the open studies")
-        self._recent = CardList(theme, "Recent studies")
         self._warnings = label("", "warning", wrap=True)
-        self._nothing = label("Studies you open appear here.", "muted", wrap=True)
-        self._nothing.setContentsMargins(GRID, 0, GRID, GRID)
         self._build()
         self._open.chosen.connect(self._choose_series)
-        self._recent.clicked.connect(self._choose_recent)
-        self._recent.activated.connect(self._choose_recent)
+        library.open_requested.connect(self.open_requested)
+        library.listed.connect(self._show_library)
         session.studies_changed.connect(self.refresh)
         session.series_changed.connect(self.refresh)
         session.thumbnail_changed.connect(self._keep_thumbnail)
-        opening.opened.connect(self._remember)
         opening.loading_changed.connect(self.refresh)
-        self.reload_recent()
+        self.refresh()
 
     def _build(self) -> None:
-        self._open_part, self._recent_part = QWidget(), QWidget()
+        self._open_part = QWidget()
         _section(self._open_part, "Series", self._open)
-        _section(self._recent_part, "Recent studies", self._nothing, self._recent)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.addWidget(self._open_part)
-        self._split.addWidget(self._recent_part)
+        self._split.addWidget(self._library)
         self._split.setStretchFactor(0, 3)
         self._split.setStretchFactor(1, 2)
         self._split.setChildrenCollapsible(False)
@@ -80,25 +76,18 @@ class StudiesPanel(QWidget):
         self._search.selectAll()
 
     def refresh(self) -> None:
-        """List again what is open and what was open lately."""
+        """List again what is open and what fits in the library."""
         series = self._session.series
         wanted = self._search.text().casefold().strip()
         self._open.show_cards(self._series_cards(wanted), series.uid if series is not None else None)
         self._open_part.setVisible(bool(self._session.studies))
-        open_paths = {str(study.path.resolve()) for study in self._session.studies}
-        cards = [card for card in self._recent_cards if card.key not in open_paths and _matches(card, wanted)]
-        self._recent.show_cards(cards)
-        self._nothing.setVisible(not cards)
-        self._nothing.setText("Nothing fits the search." if wanted else "Studies you open appear here.")
-        self._recent_part.setVisible(bool(cards) or not self._session.studies)
+        self._library.show_fitting(wanted, frozenset(study.uid for study in self._session.studies))
         warnings = series.warnings if series is not None else ()
         self._warnings.setText("\n".join(f"\u2022 {text}" for text in warnings))
         self._warning_part.setVisible(bool(warnings))
 
-    def reload_recent(self) -> None:
-        """Read the list of recent studies again."""
-        self._recent_cards = [_recent_card(study) for study in recent.load()]
-        self.refresh()
+    def _show_library(self, fitting: int) -> None:
+        self._library.setVisible(fitting > 0 or not self._session.studies or self._library.narrowed)
 
     def _series_cards(self, wanted: str) -> list[Card]:
         cards: list[Card] = []
@@ -129,20 +118,6 @@ class StudiesPanel(QWidget):
                 if series.uid == uid:
                     self._session.choose_series(series)
 
-    def _choose_recent(self, index: QModelIndex) -> None:
-        card: Card = index.data(CARD_ROLE)
-        self.open_requested.emit(Path(card.key))
-
-    def _remember(self, study: Study) -> None:
-        modality = ", ".join(dict.fromkeys(s.modality or s.kind for s in study.series))
-        first = study.series[0].uid if study.series else ""
-        try:
-            recent.add(study.path, study.title, modality, len(study.series), thumbnails.name_of(first))
-        except KnownError:
-            # Not worth a message: the study is open, only the list will not have it.
-            return
-        self.reload_recent()
-
     def _keep_thumbnail(self, series_uid: str) -> None:
         picture = self._session.thumbnail(series_uid)
         first = any(study.series and study.series[0].uid == series_uid for study in self._session.studies)
@@ -151,9 +126,8 @@ class StudiesPanel(QWidget):
                 thumbnails.save(series_uid, picture)
         except KnownError:
             # The picture is shown all the same; only the next start will be without it.
-            self.refresh()
-        else:
-            self.reload_recent() if first else self.refresh()
+            pass
+        self.refresh()
 
 
 def facts_of(series: Series) -> tuple[str, ...]:
@@ -171,22 +145,6 @@ def facts_of(series: Series) -> tuple[str, ...]:
 
 def _times(numbers: Iterable[object]) -> str:
     return " \u00d7 ".join(map(str, numbers))
-
-
-def _recent_card(study: recent.RecentStudy) -> Card:
-    missing = study.missing
-    when = study.opened.astimezone().strftime("%d %b %Y, %H:%M")
-    what = f"{study.modality}, {study.series} series" if study.series > 1 else study.modality
-    return Card(
-        key=str(study.path),
-        title=study.title,
-        facts=(what, when),
-        warning="not found" if missing else "",
-        tip=f"{study.path}\n{'The files are not there any more.' if missing else 'Click to open.'}",
-        picture=picture_of(thumbnails.load(study.thumbnail)),
-        picture_name=study.thumbnail,
-        dimmed=missing,
-    )
 
 
 def _matches(card: Card, wanted: str) -> bool:

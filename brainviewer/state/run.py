@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import count
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import AnomalyResult
-
-_ids = count(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +17,7 @@ class Run:
     """A finished run.
 
     engine: key. title: engine and model for the screen. model: its folder, as text. series_uid: what it ran on.
-    percentiles: float32 (i, j, k), healthy percentile of each voxel, made in the worker.
+    percentiles: float32 (i, j, k), healthy percentile of each voxel, made in the worker. key: its name in the library.
     """
 
     engine: str
@@ -27,9 +26,10 @@ class Run:
     series_uid: str
     result: AnomalyResult
     percentiles: NDArray[np.float32]
-    id: int = field(default_factory=lambda: next(_ids))
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    key: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """Runs that share it give the same result: engine, model and series."""
-        return self.engine, self.model, self.series_uid
+        """Runs that share it give the same result: engine, weights and series."""
+        return self.engine, self.result.provenance.model_digest, self.series_uid

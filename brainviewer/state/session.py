@@ -22,6 +22,7 @@ class Session(QObject):
         volume_filled: more slices of the same volume are there, or it is complete now.
         thumbnail_changed(str): the picture of a series arrived.
         runs_changed: the runs of the series in view, or the active one, are others.
+        run_removed(Run): the user forgot a run, or a new one of the same model took its place.
     """
 
     studies_changed = Signal()
@@ -30,6 +31,7 @@ class Session(QObject):
     volume_filled = Signal()
     thumbnail_changed = Signal(str)
     runs_changed = Signal()
+    run_removed = Signal(object)
 
     def __init__(self, parent: QObject | None = None, cache: VolumeCache | None = None) -> None:
         super().__init__(parent)
@@ -40,7 +42,7 @@ class Session(QObject):
         self._cache = cache or VolumeCache()
         self._thumbnails: dict[str, NDArray[np.uint8]] = {}
         self._runs: list[Run] = []
-        self._active: dict[str, int] = {}
+        self._active: dict[str, str] = {}
         self._damaged: set[str] = set()
 
     @property
@@ -149,34 +151,50 @@ class Session(QObject):
     def runs(self) -> tuple[Run, ...]:
         """Runs on the series in view, oldest first."""
         uid = self._series.uid if self._series is not None else ""
-        return tuple(run for run in self._runs if run.series_uid == uid)
+        return tuple(sorted((run for run in self._runs if run.series_uid == uid), key=lambda run: run.created))
 
     @property
     def active_run(self) -> Run | None:
         """The run whose heatmap is shown."""
         active = self._active.get(self._series.uid) if self._series is not None else None
-        return next((run for run in self.runs if run.id == active), None)
+        return next((run for run in self.runs if run.key == active), None)
 
     def add_run(self, run: Run) -> None:
         """Keep a finished run and show it; it takes the place of the same model's earlier run on that series."""
-        self._runs = [other for other in self._runs if other.identity != run.identity] + [run]
-        self._active[run.series_uid] = run.id
+        replaced = [other for other in self._runs if other.identity == run.identity]
+        self._runs = [other for other in self._runs if other not in replaced] + [run]
+        self._active[run.series_uid] = run.key
+        for other in replaced:
+            self.run_removed.emit(other)
+        self._tell_of_runs(run)
+
+    def restore_run(self, run: Run) -> None:
+        """Take in a run of an earlier day; it is shown where no other is."""
+        if not any(run.key == other.key or run.identity == other.identity for other in self._runs):
+            self._runs.append(run)
+            self._active.setdefault(run.series_uid, run.key)
+            self._tell_of_runs(run)
+
+    def _tell_of_runs(self, run: Run) -> None:
         if self._series is not None and self._series.uid == run.series_uid:
             self.runs_changed.emit()
 
-    def remove_run(self, run_id: int) -> None:
+    def remove_run(self, key: str) -> None:
         """Forget a run; the one before it is shown."""
-        self._runs = [run for run in self._runs if run.id != run_id]
+        gone = [run for run in self._runs if run.key == key]
+        self._runs = [run for run in self._runs if run.key != key]
+        for run in gone:
+            self.run_removed.emit(run)
         if self.active_run is None and self.runs:
-            self.activate_run(self.runs[-1].id)
+            self.activate_run(self.runs[-1].key)
         else:
             self.runs_changed.emit()
 
-    def activate_run(self, run_id: int) -> None:
+    def activate_run(self, key: str) -> None:
         """Show another run's heatmap."""
-        run = next((run for run in self._runs if run.id == run_id), None)
-        if run is not None and self._active.get(run.series_uid) != run_id:
-            self._active[run.series_uid] = run_id
+        run = next((run for run in self._runs if run.key == key), None)
+        if run is not None and self._active.get(run.series_uid) != key:
+            self._active[run.series_uid] = key
             self.runs_changed.emit()
 
     def next_run(self) -> None:
@@ -184,4 +202,4 @@ class Session(QObject):
         runs = self.runs
         if len(runs) > 1:
             at = next((n for n, run in enumerate(runs) if run is self.active_run), -1)
-            self.activate_run(runs[(at + 1) % len(runs)].id)
+            self.activate_run(runs[(at + 1) % len(runs)].key)

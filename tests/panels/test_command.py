@@ -11,19 +11,28 @@ import time
 import psutil
 import pytest
 
-from brainviewer.storage import recent, settings
+from brainviewer.storage import settings
+from brainviewer.storage.library import Library
 from tests.panels.conftest import write_head
 
 pytestmark = pytest.mark.display
+
+
+def wait_until_remembered():
+    """Until the viewer in the other process has opened its study."""
+    shelf = Library()
+    deadline = time.monotonic() + 60
+    while not shelf.studies() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert shelf.studies()
+    shelf.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_closes_the_window_properly_and_ends_the_workers(tmp_path, number):
     head = write_head(tmp_path / "head_flair.nii.gz")
     process = subprocess.Popen([sys.executable, "-m", "brainviewer", str(head)], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not recent.load() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until_remembered()
     workers = psutil.Process(process.pid).children(recursive=True)
     assert workers
     process.send_signal(number)
@@ -36,9 +45,7 @@ def test_a_signal_closes_the_window_properly_and_ends_the_workers(tmp_path, numb
 def test_a_killed_viewer_takes_its_workers_along(tmp_path):
     head = write_head(tmp_path / "head_flair.nii.gz")
     process = subprocess.Popen([sys.executable, "-m", "brainviewer", str(head)])
-    deadline = time.monotonic() + 60
-    while not recent.load() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until_remembered()
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=10)

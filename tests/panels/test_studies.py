@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brainviewer.jobs.detecting import Detecting
 from brainviewer.jobs.host import WorkerHost
+from brainviewer.jobs.keeping import Keeping
 from brainviewer.jobs.opening import Opening
+from brainviewer.panels.library import NOTHING_FITS, WITH_RUNS, LibraryList
 from brainviewer.panels.studies import StudiesPanel, facts_of
 from brainviewer.panels.theme import Theme
 from brainviewer.state.messages import Messages
 from brainviewer.state.session import Session
-from brainviewer.storage import recent, thumbnails
+from brainviewer.storage import database, thumbnails
+from brainviewer.storage.library import Library
 from brainviewer.study import Series, Study
 
 AFFINE = ((0.5, 0, 0, 0), (0, 0.5, 0, 0), (0, 0, 4.0, 0), (0, 0, 0, 1))
@@ -30,18 +34,44 @@ def session(qapp):
 
 
 @pytest.fixture
-def panel(qtbot, session):
+def host():
     host = WorkerHost("reading")
-    # Without its signals the flow reads nothing: only the list is looked at here.
-    opening = Opening(session, Messages(), host)
+    yield host
+    host.shutdown()
+
+
+@pytest.fixture
+def keeping(session, host):
+    # Without its signals the flow reads nothing: only the lists are looked at here.
+    messages = Messages()
+    opening = Opening(session, messages, host)
     session.series_changed.disconnect(opening._follow_series)
     host.changed.disconnect(opening._next_thumbnail)
-    panel = StudiesPanel(session, opening, Theme("dark"))
+    keeping = Keeping(
+        session, messages, Library(database.in_memory()), opening, Detecting(session, messages, host), host, host
+    )
+    keeping.opening = opening
+    return keeping
+
+
+@pytest.fixture
+def shelf(qtbot, keeping, host):
+    return LibraryList(keeping, host, Theme("dark"))
+
+
+@pytest.fixture
+def panel(qtbot, session, keeping, shelf):
+    panel = StudiesPanel(session, keeping.opening, shelf, Theme("dark"))
     qtbot.addWidget(panel)
     panel.resize(280, 600)
     panel.show()
-    yield panel
-    host.shutdown()
+    return panel
+
+
+def remember(keeping, path, title, *modalities, uid=None, thumbnail=""):
+    series_of = tuple(series(f"{title}{n}", "axial", modality=one) for n, one in enumerate(modalities or ("MR",)))
+    keeping.library.remember(Study(uid or title, title, "", path, series_of), thumbnail)
+    keeping.changed.emit()
 
 
 def titles(cards):
@@ -66,17 +96,48 @@ def test_facts_of_pictures_and_uncalibrated_series():
     assert facts_of(series("x", "Odd", calibrated=False))[1] == "voxel size unknown"
 
 
-def test_the_search_finds_series_and_recent_studies(session, panel, tmp_path):
-    recent.add(tmp_path, "Knee of last week", "MR")
+def test_the_search_finds_series_and_studies_of_the_library(session, panel, keeping, shelf, tmp_path):
+    remember(keeping, tmp_path, "Knee of last week")
     session.add_study(Study("1", "Head", "", Path("/scans"), (series("a", "T1 axial"), series("b", "FLAIR sagittal"))))
-    panel.reload_recent()
     panel._search.setText("sagittal")
     assert titles(panel._open) == ["FLAIR sagittal"]
     panel._search.setText("KNEE")
     assert titles(panel._open) == []
-    assert titles(panel._recent) == ["Knee of last week"]
+    assert titles(shelf) == ["Knee of last week"]
+    panel._search.setText("elbow")
+    assert shelf._nothing.text() == NOTHING_FITS
+    assert shelf.isVisible()
     panel._search.clear()
     assert len(titles(panel._open)) == 2
+
+
+def test_a_study_is_listed_once(session, panel, keeping, shelf, tmp_path):
+    remember(keeping, tmp_path, "Head", uid="1")
+    assert titles(shelf) == ["Head"]
+    session.add_study(Study("1", "Head", "", tmp_path, (series("a", "T1 axial"),)))
+    assert titles(shelf) == []
+    assert not shelf.isVisible()
+    session.close_study("1")
+    assert titles(shelf) == ["Head"]
+
+
+def test_filters_by_tag_and_runs_leave_the_rest_out(panel, keeping, shelf, tmp_path):
+    remember(keeping, tmp_path, "One", "T1", "FLAIR")
+    remember(keeping, tmp_path, "Two")
+    keeping.tag("One", ("teaching",))
+    assert shelf.cards[1].facts[0] == "T1, FLAIR, 2 series"
+    assert shelf.cards[1].facts[-1] == "#teaching"
+    shelf._filter.setCurrentText("Tag: teaching")
+    shelf.refresh()
+    assert titles(shelf) == ["One"]
+    shelf._filter.setCurrentText(WITH_RUNS)
+    shelf.refresh()
+    assert titles(shelf) == []
+    assert shelf.isVisible()
+    keeping.forget("One")
+    shelf._filter.setCurrentIndex(0)
+    shelf.refresh()
+    assert titles(shelf) == ["Two"]
 
 
 def test_a_click_brings_a_series_into_view_and_a_refresh_does_not(session, panel):
@@ -89,20 +150,17 @@ def test_a_click_brings_a_series_into_view_and_a_refresh_does_not(session, panel
     assert session.series is two
 
 
-def test_recent_studies_that_are_gone_say_so(panel, tmp_path):
-    recent.add(tmp_path / "gone.nii", "Gone", "T1")
-    panel.reload_recent()
-    card = panel._recent.cards[0]
-    assert card.warning == "not found"
-    assert card.dimmed
+def test_studies_that_are_gone_say_so(qtbot, panel, keeping, shelf, tmp_path):
+    remember(keeping, tmp_path / "gone.nii", "Gone", "T1")
+    qtbot.waitUntil(lambda: shelf.cards[0].warning == "not found", timeout=20_000)
+    assert shelf.cards[0].dimmed
 
 
-def test_recent_studies_are_recognised_by_their_picture(panel, tmp_path):
+def test_studies_are_recognised_by_their_picture(panel, keeping, shelf, tmp_path):
     picture = np.arange(96 * 80, dtype=np.uint8).reshape(96, 80)
     name = thumbnails.save("1.2.3", picture)
-    recent.add(tmp_path, "Head", "T1", 1, name)
-    panel.reload_recent()
-    assert panel._recent.cards[0].picture.size().height() == 96
+    remember(keeping, tmp_path, "Head", "T1", thumbnail=name)
+    assert shelf.cards[0].picture.size().height() == 96
     assert np.array_equal(thumbnails.load(name), picture)
 
 

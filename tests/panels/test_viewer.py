@@ -14,7 +14,7 @@ from PySide6.QtGui import QDropEvent
 from brainviewer.jobs.job import JobState
 from brainviewer.panels.theme import DARK, LIGHT
 from brainviewer.state.messages import Level
-from brainviewer.storage import crash_log, folders, recent, settings
+from brainviewer.storage import crash_log, folders, settings
 from tests.panels.conftest import write_head
 from tests.panels.watchdog import Watchdog
 
@@ -53,7 +53,7 @@ def test_a_file_is_opened_shown_and_remembered(qtbot, viewer, open_head, head):
     assert viewer.viewport.view.isVisible()
     assert viewer.display.window > 0
     qtbot.waitUntil(lambda: viewer.session.thumbnail(viewer.session.series.uid) is not None, timeout=20_000)
-    assert [study.path for study in recent.load()] == [head]
+    assert [study.path for study in viewer.keeping.library.studies()] == [head]
     qtbot.waitUntil(lambda: "voxel" in viewer.status._voxel.text())
     image = shown(viewer)
     assert image.pixelColor(image.width() // 3, image.height() // 2).lightness() > 60
@@ -82,7 +82,7 @@ def test_several_runs_are_kept_and_m_goes_to_the_next(qtbot, viewer, open_head):
     assert viewer.session.runs == (first, second)
     viewer.commands.run("analyse.next_run")
     assert viewer.session.active_run is first
-    viewer.session.remove_run(first.id)
+    viewer.session.remove_run(first.key)
     assert viewer.session.active_run is second
 
 
