@@ -26,7 +26,6 @@ SPREAD = (1.5, 1.5, 1.5)  # Gaussian sigma (levels, cells, cells): a dozen subje
 PRIOR = 2.0  # subjects' worth of the whole brain's figures mixed into every place
 TOP_SHARE = 0.1  # a study's score is the mean of its highest tenth of slices
 FRAME_MM = 210.0  # what a prepared slice shows of an adult head
-SLICE_SHARE = 0.05  # a slice's score is the mean of its highest twentieth of foreground pixels
 
 Maps = NDArray[np.float32]
 
@@ -94,10 +93,10 @@ class Heat:
     slice_scores: Maps
 
 
-def heat_of(seen: Seen, standardised: Tensor, view: View, smooth_px: float) -> Heat:
+def heat_of(seen: Seen, standardised: Tensor, view: View, smooth_px: float, slice_share: float) -> Heat:
     """Scores of places (m, h, w) to every slice and pixel, smoothed within the foreground.
 
-    A slice's score is the mean of its highest SLICE_SHARE of pixels: a maximum would follow one noisy place.
+    A slice's score is the mean of its highest slice_share of pixels: a maximum would follow one noisy place.
     """
     stack = seen.stack
     slices = slabs_to_slices(standardised, len(stack.pictures), view.slices, view.slice_stride)
@@ -108,7 +107,7 @@ def heat_of(seen: Seen, standardised: Tensor, view: View, smooth_px: float) -> H
     blurred = ndimage.gaussian_filter(grown * inside, sigma, mode="constant", truncate=3)
     weight = ndimage.gaussian_filter(inside, sigma, mode="constant", truncate=3)
     maps = np.where(stack.foreground, blurred / np.maximum(weight, 1e-3), 0).astype(np.float32)
-    scores = [_top_mean(heat[mask], SLICE_SHARE) for heat, mask in zip(maps, stack.foreground, strict=True)]
+    scores = [_top_mean(heat[mask], slice_share) for heat, mask in zip(maps, stack.foreground, strict=True)]
     return Heat(maps, np.array(scores, np.float32))
 
 

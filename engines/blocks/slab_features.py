@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ class View:
     """How slices are looked at.
 
     size: side of the square slices in pixels. spacing_mm: finer voxels are averaged to it. slices: how many are
-    averaged; slice_stride: 1 or `slices`. features: width of the aggregated features, 0 = all channels.
+    averaged; slice_stride: 1 or `slices`. features: width of the aggregated features, 0 = all channels. foreground:
+    only places inside it count.
     """
 
     size: int
@@ -38,6 +39,12 @@ class View:
     features: int
     margin: float
     normalisation: Normalisation
+    foreground: bool
+
+    @classmethod
+    def of(cls, settings: Any) -> View:
+        """The fields of this name of an engine's settings."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +67,10 @@ class Slabs:
     inside: Tensor
     device: str = "cpu"
     warnings: tuple[str, ...] = ()
+
+    def without_features(self) -> Slabs:
+        """What is needed once the places are scored: the features of a cohort would not fit into memory."""
+        return replace(self, features=torch.empty(0))
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """Every place: features (m h w, C) and its row, column and height (m h w, 3)."""
@@ -103,10 +114,6 @@ def cell_coverage(foreground: NDArray[np.bool_], grid: torch.Size) -> Tensor:
     """Share of each cell that is foreground: (n, S, S) -> (n, h, w)."""
     covered: Tensor = functional.adaptive_avg_pool2d(torch.from_numpy(foreground).float(), (grid[0], grid[1]))
     return covered
-
-
-Score = Callable[[Slabs], Tensor]
-"""Raw scores of all places (m, h, w), higher = less usual."""
 
 
 def portion(report: Report, start: int, stop: int) -> Report:

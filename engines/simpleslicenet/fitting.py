@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from engines.blocks.appearance import changed_appearance
+from engines.blocks.feature_store import healthy_features
 from engines.blocks.healthy_samples import healthy_samples
+from engines.blocks.network_weights import gathered
 from engines.blocks.patch_features import feature_size
-from engines.blocks.slab_features import Slabs, encode, look
+from engines.blocks.slab_features import View, look
 from engines.blocks.slice_encoder import TO_STRIDE_16, TO_STRIDE_32, SliceEncoder, load_encoder, random_encoder
-from engines.contract import Report, silent
+from engines.contract import Report
 from engines.device import Device
 from engines.errors import BadCohort
 from engines.files import load_volume
 from engines.samples import Cohort, Sample
 from engines.simpleslicenet.contrast_training import ContrastTrainer
-from engines.simpleslicenet.feature_store import FeatureStore, fingerprint, store
-from engines.simpleslicenet.inference import view_of
 from engines.simpleslicenet.settings import Settings
 from engines.simpleslicenet.training import FlowTrainer, new_flow
 
@@ -58,8 +56,9 @@ def fit_networks(
         networks["decoder"] = trainer.decoder
     flow: nn.Module
     if settings.heatmap == "likelihood":
+        features = folder / "features"
         learned, apart = (
-            _features(cohort, samples, views, encoder, folder / "features", settings, device, report)
+            healthy_features(cohort, samples, views, encoder, View.of(settings), features, device, report)
             for samples, views in ((healthy, settings.views), (held_out, 0))
         )
         fit = FlowTrainer(settings, learned, apart, device.torch)
@@ -71,7 +70,7 @@ def fit_networks(
     else:
         flow, sigma = new_flow(settings, feature_size(encoder.channels[1:3], settings.features)), 0.0
     networks["flow"] = flow
-    return Fitted(_all_weights(networks), digest, sigma, seconds)
+    return Fitted(gathered(networks), digest, sigma, seconds)
 
 
 def _encoder(settings: Settings) -> tuple[SliceEncoder, str]:
@@ -85,47 +84,5 @@ def _pictures(samples: list[Sample], settings: Settings, report: Report) -> Tens
     found = []
     for number, sample in enumerate(samples):
         report(number, len(samples), "preparing slices for stage 0")
-        found.append(torch.from_numpy(look(load_volume(sample), view_of(settings)).stack.pictures).half())
+        found.append(torch.from_numpy(look(load_volume(sample), View.of(settings)).stack.pictures).half())
     return torch.cat(found)
-
-
-def _features(
-    cohort: Cohort,
-    samples: list[Sample],
-    views: int,
-    encoder: SliceEncoder,
-    folder: Path,
-    settings: Settings,
-    device: Device,
-    report: Report,
-) -> FeatureStore:
-    view = view_of(settings)
-    jobs = [(sample, copy) for sample in samples for copy in range(1 + views)]
-    common = (cohort.digest, _digest(encoder), view, settings.foreground)
-
-    def compute(number: int) -> Slabs:
-        sample, copy = jobs[number]
-        stack = look(load_volume(sample), view).stack
-        if copy:
-            stack = changed_appearance(stack, seed=number)
-        # Separate slabs: neighbouring ones share slices, and would say the same thing thrice.
-        return encode(encoder, stack, view, device, silent, stride=view.slices)
-
-    names = [fingerprint(*common, sample.volume, copy) for sample, copy in jobs]
-    return store(folder, names, compute, report, foreground=settings.foreground)
-
-
-def _digest(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _all_weights(networks: dict[str, nn.Module]) -> dict[str, Tensor]:
-    return {
-        f"{name}.{key}": value
-        for name, network in networks.items()
-        for key, value in network.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }

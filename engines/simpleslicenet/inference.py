@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from engines.blocks.patch_features import slabs_to_slices
 from engines.blocks.place_scores import Heat
-from engines.blocks.slab_features import CHUNK, Seen, Slabs, View
+from engines.blocks.slab_features import CHUNK, Seen, Slabs
 from engines.blocks.slice_encoder import SliceEncoder
 from engines.contract import Report
 from engines.device import Device, run_chunked
@@ -20,19 +20,6 @@ from engines.simpleslicenet.settings import Settings
 from engines.simpleslicenet.training import condition
 
 ROWS = {"cpu": 4096, "cuda": 65_536}  # places at a time: some 30 MB of activations on the CPU
-
-
-def view_of(settings: Settings) -> View:
-    """The part of the settings that says how slices are looked at."""
-    return View(
-        size=settings.size,
-        spacing_mm=settings.spacing_mm,
-        slices=settings.slices,
-        slice_stride=settings.slice_stride,
-        features=settings.features,
-        margin=settings.margin,
-        normalisation=settings.normalisation,
-    )
 
 
 def log_likelihood(flow: ConditionalFlow, settings: Settings, slabs: Slabs, device: Device, report: Report) -> Tensor:

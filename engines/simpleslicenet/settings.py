@@ -33,6 +33,7 @@ class Settings:
     warm_up: share of the iterations with the likelihood alone (semi-push-pull only).
     heatmap: "likelihood" of the flow, or "contrast" of stage 0. score: "calibrated", or one of the published maps.
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices (and as far across them).
+    slice_share: a slice's score is the mean of this share of its highest pixels; 1 suits whole pictures.
     held_out: share of the normal training subjects kept for calibration where the cohort has no normal val split.
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
     """
@@ -71,6 +72,7 @@ class Settings:
     heatmap: Literal["likelihood", "contrast"] = "likelihood"
     score: Literal["calibrated", "plos", "arxiv"] = "calibrated"
     smooth_px: float = 4.0
+    slice_share: float = 0.05
     held_out: float = 0.15
     checkpoint_every: int = 250
     seed: int = 0

@@ -9,9 +9,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from engines.blocks.feature_store import FeatureStore
 from engines.contract import Report
 from engines.simpleslicenet import losses
-from engines.simpleslicenet.feature_store import FeatureStore
 from engines.simpleslicenet.flow import ConditionalFlow
 from engines.simpleslicenet.position import WIDTH, position_code
 from engines.simpleslicenet.settings import Settings

@@ -7,19 +7,22 @@ larger than memory. A half-written file is never found, since each is renamed wh
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from engines.blocks.slab_features import Slabs
-from engines.contract import Report
+from engines.blocks.appearance import changed_appearance
+from engines.blocks.slab_features import Slabs, View, encode, look
+from engines.blocks.slice_encoder import SliceEncoder
+from engines.contract import Report, silent
+from engines.device import Device
 from engines.errors import BadCohort, BadVolume
+from engines.files import load_volume
+from engines.samples import Cohort, Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +42,12 @@ class FeatureStore:
 
     def draw(self, count: int, subjects: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` random places out of `subjects` random volumes: features (count, C) float32, places (count, 3)."""
-        chosen = torch.randint(len(self.features), (subjects,), generator=random, device=random.device).tolist()
+        subjects = min(subjects, len(self.features))
+        chosen = torch.randperm(len(self.features), generator=random)[:subjects].tolist()
         features, places = [], []
         for number, volume in enumerate(chosen):
             own = count // subjects + (number < count % subjects)
-            index = torch.randint(len(self.places[volume]), (own,), generator=random, device=random.device)
-            rows = index.cpu().numpy()
+            rows = torch.randint(len(self.places[volume]), (own,), generator=random).numpy()
             features.append(self.features[volume][rows])
             places.append(self.places[volume][rows])
         return torch.from_numpy(np.concatenate(features)).float(), torch.from_numpy(np.concatenate(places))
@@ -60,38 +63,38 @@ class FeatureStore:
         return torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(deviation, 1e-6)).float()
 
 
-def fingerprint(*facts: object) -> str:
-    """A name for everything that features depend on."""
-    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
-
-
-def store(
+def healthy_features(
+    cohort: Cohort,
+    samples: list[Sample],
+    views: int,
+    encoder: SliceEncoder,
+    view: View,
     folder: Path,
-    names: Sequence[str],
-    compute: Callable[[int], Slabs],
+    device: Device,
     report: Report,
-    *,
-    foreground: bool = True,
 ) -> FeatureStore:
-    """The features of all names, computing those that `folder` lacks.
+    """The features of all samples, computing those that `folder` lacks.
 
-    names: one a volume, saying all that its features depend on. compute(i) -> the slabs of volume i. foreground: keep
-    places inside it only. Volumes on which nothing is seen are left out; raises BadCohort when none is left.
+    views: copies of each with changed appearance that are kept as well. Samples on which nothing is seen are left out;
+    raises BadCohort when none is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # All that features depend on is in a file's name, so that none is ever taken for another.
+    common = (cohort.digest, network_digest(encoder), view)
     features, places = [], []
-    for number, name in enumerate(names):
-        report(number, len(names), "looking at healthy slices")
-        path = folder / f"{name}.features.npy"
-        beside = folder / f"{name}.places.npy"
+    jobs = [(sample, copy) for sample in samples for copy in range(1 + views)]
+    for number, (sample, copy) in enumerate(jobs):
+        report(number, len(jobs), "looking at healthy slices")
+        name = hashlib.sha256(repr((*common, sample.volume, copy)).encode()).hexdigest()[:16]
+        path, beside = folder / f"{name}.features.npy", folder / f"{name}.places.npy"
         if not path.exists():
             try:
-                slabs = compute(number)
+                stack = look(load_volume(sample), view).stack
             except BadVolume:
                 continue
-            rows, where = slabs.rows()
-            if foreground:
-                rows, where = rows[slabs.inside.flatten()], where[slabs.inside.flatten()]
+            stack = changed_appearance(stack, seed=number) if copy else stack
+            # Separate slabs: neighbouring ones share slices, and would say the same thing thrice.
+            rows, where = _kept(encode(encoder, stack, view, device, silent, stride=view.slices), view.foreground)
             _save(beside, where.numpy())
             _save(path, rows.half().numpy())
         mapped = np.load(path, mmap_mode="r")
@@ -103,6 +106,20 @@ def store(
             "The cohort has no healthy volume to learn from.", "Label some subjects of the split 'train' as normal."
         )
     return FeatureStore(tuple(features), tuple(places))
+
+
+def network_digest(network: nn.Module) -> str:
+    """SHA-256 over all weights."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _kept(slabs: Slabs, foreground: bool) -> tuple[Tensor, Tensor]:
+    rows, where = slabs.rows()
+    inside = slabs.inside.flatten()
+    return (rows[inside], where[inside]) if foreground else (rows, where)
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
