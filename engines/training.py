@@ -119,6 +119,9 @@ def _follow(state: TrainingState, decay: float) -> None:
         pairs = zip(average.parameters(), state.modules[name].parameters(), strict=True)
         for slow, fast in pairs:
             slow.lerp_(fast.to(slow.dtype), 1 - decay)
+        # Running statistics of a batch norm are averages already.
+        for kept, current in zip(average.buffers(), state.modules[name].buffers(), strict=True):
+            kept.copy_(current)
 
 
 def save_checkpoint(state: TrainingState, path: Path, rates: Mapping[str, list[float]] | None = None) -> None:
