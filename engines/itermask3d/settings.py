@@ -1,0 +1,96 @@
+"""Every choice IterMask3D knows, with the product's defaults; presets are values, not subclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from engines.errors import BadInput
+
+LEAST_SIDE = 32  # the deepest average pooling needs two voxels
+MOST_ITERATIONS = 31  # one bit each in the result's iteration masks
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one IterMask3D model; stored in its model.json.
+
+    size: voxels of the model's grid to the right, to the front and upwards; each divisible by 16, from 32 on.
+    voxel_mm: side of its cubic voxels (published: 192x192x192 of 1 mm).
+    width: channels of the first stage (16 published, 8.9 million parameters; a quarter of that at 8).
+    dropout: share of single values dropped in training (0.2 published).
+    radius: of the sphere of low frequencies that the high-frequency image lacks, in bins along the longest side.
+    whole_brain: share of training masks that cover the whole brain, as the first one of a detection does (0 published).
+    augment: mirror, turn, scale, re-shade and trim training volumes ("reference": quarter turns of one in ten).
+    batch, iterations, learning_rate: of Adam. decay: "linear" falls to zero over the second half, "reference" to a
+        tenth after 60 %. ema: decay of the averaged weights used for detection; 0 = off.
+    gamma: slope of the threshold curve above which an error counts as abnormal. y_limit: errors beyond it are left out
+        of the fit.
+    start: phase B begins with the whole brain or with the mask of the chosen threshold.
+    stop_ratio: phase B ends when the mask shrinks by less than this share; max_iterations: or after so many steps.
+    composite: keep unmasked tissue as it is before comparing, so that the mask can only shrink (IterMask2).
+    mode: "exact" tries each percentile, "fast" every coarse_step-th and interpolates.
+    smooth_mm: Gaussian sigma of the heatmap inside the brain; 0 as published.
+    score: what a study's score is: the share of the brain in the final mask, or the mean error inside the brain.
+    checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
+    """
+
+    size: tuple[int, int, int] = (96, 96, 96)
+    voxel_mm: float = 2.0
+    width: int = 16
+    dropout: float = 0.0
+    radius: int = 15
+    whole_brain: float = 0.15
+    augment: Literal["none", "reference", "full"] = "full"
+    batch: int = 2
+    iterations: int = 20_000
+    learning_rate: float = 1e-3
+    decay: Literal["linear", "reference"] = "linear"
+    ema: float = 0.99
+    gamma: float = 0.05
+    y_limit: float = 10.0
+    start: Literal["brain", "threshold"] = "brain"
+    stop_ratio: float = 0.01
+    max_iterations: int = 30
+    composite: bool = False
+    mode: Literal["exact", "fast"] = "exact"
+    coarse_step: int = 5
+    smooth_mm: float = 2.0
+    score: Literal["mask", "error"] = "mask"
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(side < LEAST_SIDE or side % 16 for side in self.size):
+            raise BadInput(f"IterMask3D's sides must be multiples of 16 from 32 on, not {self.size}.")
+        if not 1 <= self.max_iterations <= MOST_ITERATIONS:
+            raise BadInput(f"IterMask3D takes 1 to {MOST_ITERATIONS} iterations, not {self.max_iterations}.")
+        if not 1 <= self.coarse_step <= 20 or 100 % self.coarse_step:
+            raise BadInput(f"IterMask3D's coarse step must divide 100 and be at most 20, not {self.coarse_step}.")
+
+    @classmethod
+    def preset(cls, name: str) -> Settings:
+        """The settings called `name`: "default" or "paper" (the published choices)."""
+        if name == "default":
+            return cls()
+        if name == "paper":
+            return replace(
+                cls(),
+                size=(192, 192, 192),
+                voxel_mm=1.0,
+                dropout=0.2,
+                whole_brain=0.0,
+                augment="reference",
+                decay="reference",
+                ema=0.0,
+                smooth_mm=0.0,
+            )
+        raise BadInput(f"IterMask3D has no preset '{name}'.", "Choose 'default' or 'paper'.")
+
+    @classmethod
+    def tiny(cls) -> Settings:
+        """A model that trains in seconds, for tests of the mechanics."""
+        return replace(
+            cls(), size=(32, 32, 32), voxel_mm=6.0, width=2, radius=8, batch=2, iterations=6, checkpoint_every=3,
+            mode="fast", coarse_step=10,
+        )  # fmt: skip
