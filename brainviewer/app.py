@@ -20,12 +20,14 @@ from brainviewer.actions.action import Commands
 from brainviewer.actions.context import Context
 from brainviewer.actions.menus import menus
 from brainviewer.jobs.detecting import DETECT, Detecting
+from brainviewer.jobs.finding import Finding
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.keeping import Keeping
 from brainviewer.jobs.opening import Opening
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.engines import EnginesPanel
+from brainviewer.panels.findings import FindingsPanel
 from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
 from brainviewer.panels.library import LibraryList
@@ -77,6 +79,7 @@ class Viewer:
         self.keeping = Keeping(
             self.session, self.messages, library, self.opening, self.detecting, self.reading, self.engines
         )
+        self.finding = Finding(self.session, self.display, self.messages, self.reading)
         self._build()
         self._connect()
         if trouble:
@@ -95,12 +98,20 @@ class Viewer:
         self.strip = ScoresPanel(self.cursor, self.display)
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.layers = LayersPanel(self.session, self.display)
+        self.findings = FindingsPanel(self.finding, self.session, self.cursor)
         shelf = LibraryList(self.keeping, self.reading, self.theme)
         self.studies = StudiesPanel(self.session, self.opening, shelf, self.theme)
         self.message_bar = MessageBar(self.messages, self.theme)
         self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
         self.window.arrange(
-            self.viewport, self.studies, self.engines_panel, self.layers, self.strip, self.message_bar, self.status
+            self.viewport,
+            self.studies,
+            self.engines_panel,
+            self.layers,
+            self.strip,
+            self.findings,
+            self.message_bar,
+            self.status,
         )
         context = Context(
             self.session,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainviewer.storage import runs
 from engines import AnomalyResult, Report, Volume, silent
+
+if TYPE_CHECKING:
+    from engines.comparison import Pair
+    from engines.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +47,29 @@ def percentiles_of(result: AnomalyResult) -> NDArray[np.float32]:
     percentiles = np.zeros(result.heatmap.shape, np.float32, order="F")
     percentiles[result.region] = result.scale.percentile(result.heatmap[result.region])
     return percentiles
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Findings of all runs on one volume, and every two of these runs compared."""
+
+    findings: tuple[Finding, ...]
+    pairs: tuple[Pair, ...]
+
+
+def find(
+    percentiles: Sequence[NDArray[np.float32]],
+    regions: Sequence[NDArray[np.bool_]],
+    affine: NDArray[np.float64],
+    threshold: float,
+    calibrated: bool,
+    oriented: bool,
+) -> Found:
+    """List what lies above the threshold in each run, and compare the runs."""
+    from engines import comparison, findings
+
+    found = findings.findings(percentiles, regions, affine, threshold, calibrated=calibrated, oriented=oriented)
+    return Found(tuple(found), tuple(comparison.pairs(percentiles, regions, threshold)))
 
 
 def keep_run(folder: Path, result: AnomalyResult, volume: Volume) -> None:

@@ -69,6 +69,7 @@ class MainWindow(QMainWindow):
         engines: EnginesPanel,
         layers: LayersPanel,
         strip: QWidget,
+        findings: QWidget,
         message_bar: MessageBar,
         status: StatusBar,
     ) -> None:
@@ -86,6 +87,8 @@ class MainWindow(QMainWindow):
         self._add_dock(right, dock("Engines", engines, self._theme, scroll=True, width=272))
         self._add_dock(right, dock("Layers", layers, self._theme, scroll=True, width=272))
         self._add_dock(bottom, dock("Slice scores", strip, self._theme))
+        self._add_dock(bottom, dock("Findings", findings, self._theme))
+        self.splitDockWidget(self._docks["Slice scores"], self._docks["Findings"], Qt.Orientation.Horizontal)
         # Side panels reach down to the status bar; the strip lies under the views only.
         for corner, area in (
             (Qt.Corner.BottomLeftCorner, left),
@@ -107,7 +110,9 @@ class MainWindow(QMainWindow):
         self.resize(min(1560, screen.width() - 40), min(960, screen.height() - 60))
         horizontal = [self._docks["Studies"], self._docks["Engines"]]
         self.resizeDocks(horizontal, [280, 304], Qt.Orientation.Horizontal)
-        self.resizeDocks([self._docks["Slice scores"]], [168], Qt.Orientation.Vertical)
+        bottom = [self._docks["Slice scores"], self._docks["Findings"]]
+        self.resizeDocks(bottom, [184, 184], Qt.Orientation.Vertical)
+        self.resizeDocks(bottom, [440, 440], Qt.Orientation.Horizontal)
         right = [self._docks["Engines"], self._docks["Layers"]]
         self.resizeDocks(right, [430, 400], Qt.Orientation.Vertical)
 

@@ -13,9 +13,9 @@ from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.job import Job, JobState
 from brainviewer.panels.parts import IconButton, label
 from brainviewer.panels.theme import Theme, tabular
-from brainviewer.render.geometry import describe, is_oriented
 from brainviewer.state.cursor import Cursor
 from brainviewer.state.session import Session
+from brainviewer.study.orientation import describe, is_oriented
 
 
 class StatusBar(QStatusBar):

@@ -235,6 +235,13 @@ QRadioButton::indicator { border-radius: 8px; }
 QRadioButton::indicator:checked { width: 6px; height: 6px; border: 5px solid $accent; background: $on_accent; }
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url($check); }
 QCheckBox:focus, QRadioButton:focus { color: $accent; }
+QTableView { background: $panel; border: none; outline: none; selection-background-color: $raised;
+  selection-color: $text; }
+QTableView::item { padding: 0 6px; }
+QTableView::item:selected { background: $raised; color: $text; }
+QHeaderView { background: $panel; border: none; }
+QHeaderView::section { background: $panel; color: $muted; border: none; border-bottom: 1px solid $border;
+  padding: 3px 6px; }
 QListView { background: $panel; border: none; outline: none; }
 QListView:focus { border: none; }
 QDialog { border: 1px solid $border; }

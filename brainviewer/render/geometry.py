@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brainviewer.study.orientation import is_oriented
 from engines import Volume
 
 Plane = Literal["axial", "sagittal", "coronal"]
@@ -18,40 +19,12 @@ PLANES: tuple[Plane, ...] = get_args(Plane)
 # the second goes to the right of the screen, the third up.
 _PATIENT_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 0, 1), "sagittal": (0, 1, 2), "coronal": (1, 0, 2)}
 
-# A second letter is written where the view is turned by more than about 20 degrees.
-_SECOND_LETTER = 0.35
-
-# Projections (radiographs, photographs) have no patient axes: they are shown as stored and carry no letters.
-_PROJECTIONS = frozenset({"CXR", "CR", "DX", "MG", "XA", "RF", "US", "OP", "XC", "MR2D"})
-
-
-def is_oriented(volume: Volume) -> bool:
-    """True where the affine tells left from right in the patient, not only rows from columns."""
-    return volume.calibrated and volume.modality not in _PROJECTIONS
-
 
 def patient_axes(affine: NDArray[np.float64]) -> tuple[int, int, int]:
     """The voxel axes nearest to R-L, P-A and I-S, chosen together so that each is used once."""
     directions = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     best = max(permutations(range(3)), key=lambda axes: float(sum(directions[i, axis] for i, axis in enumerate(axes))))
     return best[0], best[1], best[2]
-
-
-def letters(direction: ArrayLike) -> str:
-    """Where a direction (RAS) points in the patient: "L", or "LA" where it is oblique."""
-    unit = np.asarray(direction, dtype=np.float64)
-    unit = unit / np.linalg.norm(unit)
-    names = [pair[0] if value > 0 else pair[1] for pair, value in zip(("RL", "AP", "SI"), unit, strict=True)]
-    order = np.argsort(-np.abs(unit), kind="stable")
-    second = names[order[1]] if abs(unit[order[1]]) > _SECOND_LETTER else ""
-    return str(names[order[0]]) + second
-
-
-def describe(position_mm: ArrayLike) -> str:
-    """A position with letters instead of signs: "R 12.0  A 33.5  S 41.0"."""
-    values = np.round(np.asarray(position_mm, dtype=np.float64), 1)
-    pairs = zip(("RL", "AP", "SI"), values, strict=True)
-    return "  ".join(f"{pair[0] if value >= 0 else pair[1]} {abs(value):.1f}" for pair, value in pairs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,12 +10,13 @@ from PySide6.QtCore import QPointF
 from PySide6.QtGui import QImage, QPainter, QTransform
 
 from brainviewer.render.annotations import Annotation, Annotator, ColourBar, Line
-from brainviewer.render.geometry import Plane, PlaneGeometry, describe, is_oriented
+from brainviewer.render.geometry import Plane, PlaneGeometry
 from brainviewer.render.layers import Layers, Look, SliceLayers
 from brainviewer.render.outlines import Outlines
 from brainviewer.render.slice_view import ZOOM_RANGE, SliceView
 from brainviewer.render.stage import Stage
 from brainviewer.state import Display
+from brainviewer.study.orientation import describe, is_oriented
 
 # The views whose slices cut each view: one upright line, one level line.
 _CUTTING: dict[Plane, tuple[Plane, Plane]] = {

@@ -8,7 +8,8 @@ from vtkmodules.vtkFiltersSources import vtkPlaneSource
 from vtkmodules.vtkRenderingCore import vtkActor, vtkCamera, vtkPolyDataMapper, vtkRenderer, vtkTexture
 
 from brainviewer.render.arrays import image_of, matrix_of, numpy_of
-from brainviewer.render.geometry import PlaneGeometry, letters
+from brainviewer.render.geometry import PlaneGeometry
+from brainviewer.study.orientation import letters
 
 # Rim around the picture when it is fitted to the view, as a part of the view.
 _RIM = 0.03

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brainviewer.render.geometry import PLANES, Plane, describe, letters, patient_axes, plane_geometry
+from brainviewer.render.geometry import PLANES, Plane, patient_axes, plane_geometry
 from brainviewer.render.scene import TriplanarScene
+from brainviewer.study.orientation import describe, letters
 from engines import Volume
 from tests.render.conftest import marked_volume, middle_of
 
