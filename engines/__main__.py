@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
     one.add_argument("--resume", action="store_true", help="go on with an interrupted training")
     one.set_defaults(work=_train)
-    one = commands.add_parser("bench", parents=[common, runs], help="time a model on a volume")
-    one.add_argument("volume", type=Path)
-    one.add_argument("--model", type=Path, required=True)
+    one = commands.add_parser("bench", parents=[common, runs], help="time a model on a volume, or an engine's parts")
+    one.add_argument("volume", type=Path, help="volume for --model, or the key of an engine that can time its parts")
+    one.add_argument("--model", type=Path)
     one.add_argument("--repeat", type=int, default=3)
     one.set_defaults(work=_bench)
     return parser
@@ -100,9 +100,12 @@ def _train(chosen: argparse.Namespace) -> dict[str, Any]:
     return {"model": model, "engine": card.engine, "digest": card.digest, "seconds": card.seconds}
 
 
-def _bench(chosen: argparse.Namespace) -> dict[str, Any]:
+def _bench(chosen: argparse.Namespace) -> dict[str, Any] | list[dict[str, Any]]:
     from engines.files import read_volume
 
+    if chosen.model is None:
+        parts: list[dict[str, Any]] = catalog.bench(str(chosen.volume))(chosen.device)
+        return parts
     card = model_package.read_card(chosen.model)
     volume = read_volume(chosen.volume, card.modality)
     started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
@@ -52,6 +53,15 @@ def engine_class(key: str) -> Any:
 def settings_class(key: str) -> Any:
     """The engine's frozen Settings dataclass (does not import torch)."""
     return _load(card(key).settings)
+
+
+def bench(key: str) -> Any:
+    """What times the parts of an engine: a function of the device that gives rows of facts; raises BadInput."""
+    module = f"{card(key).load.partition(':')[0].rpartition('.')[0]}.bench"
+    found = getattr(importlib.import_module(module), "bench", None) if importlib.util.find_spec(module) else None
+    if found is None:
+        raise BadInput(f"The engine '{key}' cannot time its parts.", "Time a model on a volume: bench VOLUME --model.")
+    return found
 
 
 def create(key: str, model: Path, device: str = "auto") -> Engine:

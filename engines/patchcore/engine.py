@@ -120,7 +120,14 @@ class PatchCore:
         feature_size(encoder.channels[1:3], settings.features)
         folder = out.with_name(out.name + ".training")
         found = healthy_features(
-            cohort, samples, settings.views, encoder, View.of(settings), folder, devices.choose(device), report
+            cohort,
+            samples,
+            settings.views,
+            encoder,
+            View.of(settings),
+            folder / "features",
+            devices.choose(device),
+            report,
         )
         random = torch.Generator().manual_seed(settings.seed)
         candidates, _ = found.draw(min(settings.candidates, len(found)), len(found.features), random)
