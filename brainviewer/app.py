@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 from brainviewer.actions.action import Commands
 from brainviewer.actions.context import Context
 from brainviewer.actions.menus import menus
+from brainviewer.jobs.aligning import Aligning
 from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
 from brainviewer.jobs.host import WorkerHost
@@ -26,6 +27,7 @@ from brainviewer.jobs.keeping import Keeping
 from brainviewer.jobs.opening import Opening
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
+from brainviewer.panels.compare import CompareView
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.findings import FindingsPanel
 from brainviewer.panels.key_sheet import KeySheet
@@ -38,6 +40,7 @@ from brainviewer.panels.status import StatusBar
 from brainviewer.panels.studies import StudiesPanel
 from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
+from brainviewer.panels.workspaces import Workspaces
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
@@ -79,7 +82,8 @@ class Viewer:
         self.keeping = Keeping(
             self.session, self.messages, library, self.opening, self.detecting, self.reading, self.engines
         )
-        self.finding = Finding(self.session, self.display, self.messages, self.reading)
+        self.aligning = Aligning(self.session, self.messages, self.reading)
+        self.finding = Finding(self.session, self.display, self.messages, self.reading, self.aligning)
         self._build()
         self._connect()
         if trouble:
@@ -95,6 +99,10 @@ class Viewer:
     def _build(self) -> None:
         self.window = MainWindow(self.settings, self.theme)
         self.viewport = Viewport(self.session, self.cursor, self.display, self.tool, self.theme)
+        self.compare = CompareView(self.session, self.aligning, self.cursor, self.display, self.tool)
+        self.workspaces = Workspaces()
+        self.workspaces.add("View", self.viewport, "The series in view with one heatmap (Ctrl+1)")
+        self.workspaces.add("Compare", self.compare, "Runs beside each other (Ctrl+2)")
         self.strip = ScoresPanel(self.cursor, self.display)
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.layers = LayersPanel(self.session, self.display)
@@ -105,6 +113,7 @@ class Viewer:
         self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
         self.window.arrange(
             self.viewport,
+            self.workspaces,
             self.studies,
             self.engines_panel,
             self.layers,
@@ -123,6 +132,8 @@ class Viewer:
             self.detecting,
             self.theme,
             self.viewport,
+            self.compare,
+            self.workspaces,
             self.strip,
             self.engines_panel,
             self.window,
@@ -305,6 +316,7 @@ class Viewer:
         self.reading.shutdown()
         self.engines.shutdown()
         self.keeping.library.close()
+        self.compare.close_vtk()
         self.viewport.view.close_vtk()
 
 

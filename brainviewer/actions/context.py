@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from brainviewer.jobs.detecting import Detecting
 from brainviewer.jobs.opening import Opening
+from brainviewer.panels.compare import CompareView
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.main_window import MainWindow
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
+from brainviewer.panels.workspaces import Workspaces
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.messages import Messages
 from brainviewer.state.session import Session
@@ -29,6 +31,8 @@ class Context:
     detecting: Detecting
     theme: Theme
     viewport: Viewport
+    compare: CompareView
+    workspaces: Workspaces
     strip: ScoresPanel
     engines: EnginesPanel
     window: MainWindow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from brainviewer.jobs.aligning import Aligning
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.job import Job
 from brainviewer.jobs.tasks import Found
@@ -19,7 +20,7 @@ NOTHING = Found((), ())
 
 
 class Finding(QObject):
-    """What the runs of the series in view found above the threshold.
+    """What the runs of the study in view found above the threshold.
 
     Signals:
         changed: other findings, or a search for them began.
@@ -27,16 +28,19 @@ class Finding(QObject):
 
     changed = Signal()
 
-    def __init__(self, session: Session, display: Display, messages: Messages, host: WorkerHost) -> None:
+    def __init__(
+        self, session: Session, display: Display, messages: Messages, host: WorkerHost, aligning: Aligning
+    ) -> None:
         super().__init__()
         self._session, self._display, self._messages, self._host = session, display, messages, host
+        self._aligning = aligning
         self._job: Job | None = None
         self._asked: object = None
         self.found = NOTHING
         self.runs: tuple[Run, ...] = ()
         self._soon = QTimer(self, singleShot=True, interval=REST_MS)
         self._soon.timeout.connect(self._ask)
-        session.runs_changed.connect(self._soon.start)
+        aligning.changed.connect(self._soon.start)
         display.changed.connect(lambda name: self._soon.start() if name == "threshold" else None)
 
     @property
@@ -46,8 +50,8 @@ class Finding(QObject):
 
     def _ask(self) -> None:
         volume = self._session.volume
-        runs = tuple(run for run in self._session.runs if volume and run.percentiles.shape == volume.shape)
-        asked = tuple(run.key for run in runs), self._display.threshold
+        runs = tuple(run for run in self._aligning.runs if volume and run.percentiles.shape == volume.shape)
+        asked = tuple(run.key for run in runs), volume and volume.uid, self._display.threshold
         if asked == self._asked:
             return
         self._asked = asked

@@ -72,6 +72,19 @@ def find(
     return Found(tuple(found), tuple(comparison.pairs(percentiles, regions, threshold)))
 
 
+def align(
+    percentiles: NDArray[np.float32],
+    region: NDArray[np.bool_],
+    affine: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    target: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A run's maps on another grid of the same patient."""
+    from engines.comparison import on_grid
+
+    return on_grid(percentiles, affine, shape, target), on_grid(region, affine, shape, target, "nearest")
+
+
 def keep_run(folder: Path, result: AnomalyResult, volume: Volume) -> None:
     """Write a run into its folder."""
     from engines import results

@@ -20,11 +20,12 @@ from brainviewer.panels.docks import dock
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.layers import LayersPanel
 from brainviewer.panels.message_bar import MessageBar
-from brainviewer.panels.parts import column, label
+from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.status import StatusBar
 from brainviewer.panels.studies import StudiesPanel
 from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
+from brainviewer.panels.workspaces import Workspaces
 from brainviewer.storage import folders
 from brainviewer.storage.settings import Settings
 
@@ -65,6 +66,7 @@ class MainWindow(QMainWindow):
     def arrange(
         self,
         viewport: Viewport,
+        workspaces: Workspaces,
         studies: StudiesPanel,
         engines: EnginesPanel,
         layers: LayersPanel,
@@ -76,8 +78,9 @@ class MainWindow(QMainWindow):
         """Put everything in its place, or where the user had it last."""
         self.viewport = viewport
         centre = QWidget()
-        layout = column(message_bar, viewport, spacing=0)
-        layout.setStretchFactor(viewport, 1)
+        layout = column(message_bar, workspaces, spacing=0)
+        layout.setStretchFactor(workspaces, 1)
+        self._switcher = workspaces.switcher
         centre.setLayout(layout)
         self.setCentralWidget(centre)
         self.setStatusBar(status)
@@ -117,13 +120,15 @@ class MainWindow(QMainWindow):
         self.resizeDocks(right, [430, 400], Qt.Orientation.Vertical)
 
     def set_menus(self, menus: Sequence[QMenu]) -> None:
-        """Show the menus, with "research use only" at the end of their line."""
+        """Show the menus, with the workspaces and "research use only" at the end of their line."""
         for menu in menus:
             self.menuBar().addMenu(menu)
         # Kept here as well: the menu bar alone does not keep its corner alive.
         self._research = label("Research use only", "research")
         self._research.setToolTip("Not a medical device. Nothing shown here may be used for diagnosis or treatment.")
-        self.menuBar().setCornerWidget(self._research)
+        self._corner = QWidget()
+        self._corner.setLayout(row(self._switcher, self._research, spacing=0))
+        self.menuBar().setCornerWidget(self._corner)
 
     def show_context_menu(self, menu: QMenu, at: QPoint) -> None:
         """The menu of a right click on the views."""

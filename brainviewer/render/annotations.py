@@ -48,7 +48,7 @@ class Annotation:
     """Everything written on one view, in logical pixels of the view.
 
     letters: by edge (left, right, top, bottom). corners: lines of text by corner (top_right, bottom_left).
-    mm_per_pixel: None where the picture is not calibrated, which hides the scale bar.
+    mm_per_pixel: None where the picture is not calibrated, which hides the scale bar. legend: colours and words.
     """
 
     plane: Plane
@@ -58,6 +58,7 @@ class Annotation:
     crosshair: list[Line] = field(default_factory=list)
     mm_per_pixel: float | None = None
     colour_bar: ColourBar | None = None
+    legend: list[tuple[str, str]] = field(default_factory=list)
     research: bool = False
 
 
@@ -97,6 +98,7 @@ class Annotator:
             self._scale_bar(annotation.mm_per_pixel, room)
         if annotation.colour_bar is not None:
             self._colour_bar(annotation.colour_bar)
+        self._legend(annotation.legend)
         if annotation.research:
             width = QFontMetricsF(self._text_font).horizontalAdvance(RESEARCH)
             below = QFontMetricsF(self._letter_font).height() if annotation.letters else 0.0
@@ -194,6 +196,16 @@ class Annotator:
             width = metrics.horizontalAdvance(text)
             at = QPointF(self._width - _MARGIN - width, box.top() - 10 - number * metrics.lineSpacing())
             self._text(at, text, _QUIET)
+
+    def _legend(self, lines: list[tuple[str, str]]) -> None:
+        """Patches of colour with words, under the title in the upper right corner."""
+        metrics = QFontMetricsF(self._text_font)
+        for number, (colour, text) in enumerate(lines):
+            y = _MARGIN + metrics.ascent() + (number + 1.5) * metrics.lineSpacing()
+            x = self._width - _MARGIN - metrics.horizontalAdvance(text)
+            self._text(QPointF(x, y), text)
+            side = metrics.capHeight()
+            self._painter.fillRect(QRectF(x - side - 6, y - side, side, side), QColor(colour))
 
     def _bar_box(self) -> QRectF:
         height = min(260.0, self._height * 0.4)

@@ -9,11 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainviewer.render.geometry import PlaneGeometry
-from brainviewer.render.overlay import Heatmap, MaskLayer, blend, colours
-from brainviewer.study.percentile_scale import tail
+from brainviewer.render.overlay import (
+    Agreement,
+    Difference,
+    Heatmap,
+    MaskLayer,
+    Overlay,
+    blend,
+    colours,
+    difference_colours,
+    step_colours,
+)
+from brainviewer.study.percentile_scale import scale_position, tail
 from engines import Volume
 
 _MASK_OPACITY = 0.22
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +43,10 @@ class Look:
 
 @dataclass(slots=True)
 class Layers:
-    """Everything that lies on one grid: the volume, its heatmap, its masks."""
+    """Everything that lies on one grid: the volume, what is laid over it, its masks."""
 
     volume: Volume
-    heatmap: Heatmap | None = None
+    overlay: Overlay | None = None
     masks: dict[str, MaskLayer] = field(default_factory=dict)
 
 
@@ -98,28 +109,45 @@ class SliceLayers:
         for name, layer in self._layers.masks.items():
             inside = self._slice(("mask", name), layer.mask, index, pool, "max") > 0
             blend(picture, inside, layer.rgb, _MASK_OPACITY)
-        if self._layers.heatmap is not None and look.heatmap and not look.contour:
-            percentiles = self.percentiles(index, pool)
+        overlay = self._layers.overlay
+        if look.heatmap and isinstance(overlay, Agreement):
+            self._agreement(picture, overlay, index, look, pool)
+        elif look.heatmap and isinstance(overlay, Difference):
+            self._difference(picture, overlay, index, look, pool)
+        elif look.heatmap and isinstance(overlay, Heatmap) and not look.contour:
+            percentiles = self.percentiles(overlay, index, pool)
             above = percentiles > look.threshold
             blend(picture, above, colours(percentiles[above], look.palette), look.opacity)
         return picture
 
-    def percentiles(self, index: int, pool: int = 1) -> NDArray[np.float32]:
-        """The heatmap's slice, -1 where nothing was scored."""
-        heatmap = self._layers.heatmap
-        if heatmap is None:
-            raise ValueError("There is no heatmap.")
+    def _agreement(self, picture: Picture, overlay: Agreement, index: int, look: Look, pool: int) -> None:
+        count = np.sum([self.percentiles(run, index, pool) > look.threshold for run in overlay.runs], axis=0)
+        some = count > 0
+        blend(picture, some, step_colours(len(overlay.runs))[count[some] - 1], look.opacity)
+
+    def _difference(self, picture: Picture, overlay: Difference, index: int, look: Look, pool: int) -> None:
+        first, second = (self.percentiles(run, index, pool) for run in (overlay.first, overlay.second))
+        some = np.maximum(first, second) > look.threshold
+        apart = scale_position(first[some]) - scale_position(second[some])
+        blend(picture, some, difference_colours(apart), look.opacity)
+
+    def percentiles(self, heatmap: Heatmap, index: int, pool: int = 1) -> NDArray[np.float32]:
+        """A heatmap's slice, -1 where nothing was scored."""
         # Small hot spots must survive on a large picture seen from afar, hence the maximum of each block.
-        found: NDArray[np.float32] = self._slice("heatmap", heatmap.percentiles, index, pool, "max")
+        name = id(heatmap)
+        found: NDArray[np.float32] = self._slice(("heatmap", name), heatmap.percentiles, index, pool, "max")
         if heatmap.region is None:
             return found
-        scored = self._slice("region", heatmap.region, index, pool, "max")
+        scored = self._slice(("region", name), heatmap.region, index, pool, "max")
         shown: NDArray[np.float32] = np.where(scored, found, np.float32(-1))
         return shown
 
     def field(self, name: str | None, index: int) -> NDArray[np.float32]:
         """What is contoured: a mask's 0/1 slice by name, or the heatmap's tail (None), float32 (up, across)."""
+        overlay = self._layers.overlay
+        if name is None and isinstance(overlay, Heatmap):
+            return tail(np.maximum(self.percentiles(overlay, index), 0))
         if name is None:
-            return tail(np.maximum(self.percentiles(index), 0))
+            raise ValueError("There is no heatmap.")
         inside: NDArray[np.uint8] = self._slice(("mask", name), self._layers.masks[name].mask, index, 1, "max")
         return (inside > 0).astype(np.float32)

@@ -40,7 +40,7 @@ def save_views(
         scene.set_volume(volume)
         if percentiles is not None:
             heatmap = Heatmap(percentiles, region, title)
-            scene.set_heatmap(heatmap)
+            scene.set_overlay(heatmap)
             found = hottest(volume, heatmap, display.threshold)
             position_mm = found if position_mm is None else position_mm
         if position_mm is not None:

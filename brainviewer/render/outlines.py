@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF
 
 from brainviewer.render.contours import contours
 from brainviewer.render.layers import Layers, SliceLayers
-from brainviewer.render.overlay import scale_colours
+from brainviewer.render.overlay import Heatmap, scale_colours
 from brainviewer.state import Display
 from brainviewer.study.percentile_scale import scale_position, tail
 
@@ -33,7 +33,7 @@ class Outlines:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for name, layer in self._layers.masks.items():
             self._stroke(painter, self._path(name, index, 0.5), QColor(layer.colour), _MASK_WIDTH)
-        if self._layers.heatmap is None or not display.heatmap_visible or not display.contour:
+        if not isinstance(self._layers.overlay, Heatmap) or not display.heatmap_visible or not display.contour:
             return
         place = round(float(scale_position(display.threshold)) * 255)
         colour = QColor(*(int(value) for value in scale_colours(display.palette)[place]))

@@ -13,6 +13,7 @@ from brainviewer.render.annotations import Annotation, Annotator, ColourBar, Lin
 from brainviewer.render.geometry import Plane, PlaneGeometry
 from brainviewer.render.layers import Layers, Look, SliceLayers
 from brainviewer.render.outlines import Outlines
+from brainviewer.render.overlay import Heatmap, legend_of
 from brainviewer.render.slice_view import ZOOM_RANGE, SliceView
 from brainviewer.render.stage import Stage
 from brainviewer.state import Display
@@ -62,6 +63,10 @@ class PlaneView:
         self._pixels: NDArray[np.uint8] | None = None
         self._outlines: Outlines | None = None
 
+    def leave(self) -> None:
+        """Take this view off its stage."""
+        self._stage.remove(self._vtk.renderer)
+
     def set_layers(self, layers: Layers, geometry: PlaneGeometry) -> None:
         """Show other layers or the same ones from another side; pan and zoom stay."""
         self._layers, self.geometry = layers, geometry
@@ -107,6 +112,15 @@ class PlaneView:
             self._stage.draw(self._vtk.renderer, 64, 64)
 
     # Moving
+
+    @property
+    def camera(self) -> tuple[NDArray[np.float64], float]:
+        """What the view looks at (RAS+ mm) and its zoom."""
+        return self._centre_mm, self._zoom
+
+    @camera.setter
+    def camera(self, seen: tuple[NDArray[np.float64], float]) -> None:
+        self._centre_mm, self._zoom = seen
 
     def pan(self, across: float, down: float) -> None:
         """Drag the picture by device pixels."""
@@ -196,7 +210,7 @@ class PlaneView:
         annotation = Annotation(self.plane, research=kind.export and kind.primary)
         if self.geometry is None or self._layers is None:
             return annotation
-        volume, heatmap = self._layers.volume, self._layers.heatmap
+        volume, overlay = self._layers.volume, self._layers.overlay
         window = f"W {display.window:.4g}  L {display.level:.4g}"
         corner = [window] if volume.is_picture else [describe(position_mm), window]
         if is_oriented(volume):
@@ -208,9 +222,12 @@ class PlaneView:
             annotation.mm_per_pixel = self._vtk.mm_per_pixel * self._scale
         if kind.primary:
             annotation.corners["bottom_left"] = corner
-        if kind.primary and heatmap is not None and display.heatmap_visible:
-            annotation.colour_bar = ColourBar(display.palette, display.threshold)
-            annotation.corners["top_right"] = [heatmap.title]
+        if kind.primary and overlay is not None and display.heatmap_visible:
+            annotation.corners["top_right"] = [overlay.title]
+            if isinstance(overlay, Heatmap):
+                annotation.colour_bar = ColourBar(display.palette, display.threshold)
+            else:
+                annotation.legend = legend_of(overlay, display.threshold)
         return annotation
 
     def _crosshair(self, position_mm: NDArray[np.float64]) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QPainter, QRegion
 from brainviewer.render.geometry import PLANES, Plane, picture_plane, plane_geometry
 from brainviewer.render.layers import Layers, Look
 from brainviewer.render.layout import Rectangle, rectangles
-from brainviewer.render.overlay import Heatmap, MaskLayer
+from brainviewer.render.overlay import MaskLayer, Overlay, heatmaps_of
 from brainviewer.render.plane_view import PaintKind, PlaneView
 from brainviewer.render.stage import Stage
 from brainviewer.render.window_level import auto_window
@@ -28,12 +28,17 @@ class TriplanarScene:
     """A volume in three linked views, or a picture in one.
 
     Sizes and points are device pixels; `scale` is the number of them in a logical pixel.
+    stage: draws for several scenes, one at a time. stacked: the views lie below each other, all of one size.
+    on_camera: called when the user panned or zoomed a view.
     """
 
-    def __init__(self, cursor: Cursor, display: Display) -> None:
+    def __init__(self, cursor: Cursor, display: Display, stage: Stage | None = None) -> None:
         self.cursor = cursor
         self.display = display
-        self.stage = Stage()
+        self.stage = stage or Stage()
+        self._own_stage = stage is None
+        self.on_camera: Callable[[Plane], None] = lambda _plane: None
+        self.stacked = False
         self._views = {plane: PlaneView(plane, self.stage) for plane in PLANES}
         self._layers: Layers | None = None
         self._size = (1, 1)
@@ -71,13 +76,13 @@ class TriplanarScene:
             middle = (np.array(volume.shape) - 1) // 2
             self.cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
 
-    def set_heatmap(self, heatmap: Heatmap | None) -> None:
-        """Lay another heatmap over the volume, or none."""
+    def set_overlay(self, overlay: Overlay | None) -> None:
+        """Lay another heatmap, agreement or difference over the volume, or nothing."""
         if self._layers is None:
             return
-        if heatmap is not None:
+        for heatmap in heatmaps_of(overlay):
             self._same_grid("heatmap", heatmap.percentiles)
-        self._layers.heatmap = heatmap
+        self._layers.overlay = overlay
         self.forget()
 
     def set_mask(self, name: str, layer: MaskLayer | None) -> None:
@@ -134,7 +139,7 @@ class TriplanarScene:
         """The views on show and where."""
         if self._layers is None:
             return {}
-        return rectangles(*self._size, gap=max(1, round(_GAP * self._scale)), only=self._only)
+        return rectangles(*self._size, gap=max(1, round(_GAP * self._scale)), only=self._only, stacked=self.stacked)
 
     def view(self, plane: Plane) -> PlaneView:
         """One of the views."""
@@ -156,6 +161,7 @@ class TriplanarScene:
         place = self.places().get(plane)
         if place is not None:
             self._ready(plane, place).pan(across, down)
+            self.on_camera(plane)
 
     def zoom(self, plane: Plane, factor: float, x: float, y: float) -> None:
         """Zoom a view about a point."""
@@ -163,6 +169,7 @@ class TriplanarScene:
         if place is not None:
             # Several turns of the wheel may come before the next drawing: aim first.
             self._ready(plane, place).zoom(factor, (x - place.left, y - place.top))
+            self.on_camera(plane)
 
     # Drawing
 
@@ -227,8 +234,12 @@ class TriplanarScene:
         return QRectF(*(length / self._scale for length in place))
 
     def close(self) -> None:
-        """Let go of VTK."""
-        self.stage.close()
+        """Let go of VTK; a stage shared with other scenes stays open."""
+        if self._own_stage:
+            self.stage.close()
+        else:
+            for view in self._views.values():
+                view.leave()
 
 
 def _lies_in(position_mm: NDArray[np.float64], volume: Volume) -> bool:

@@ -39,6 +39,11 @@ class Stage:
         renderer.DrawOff()
         self._window.AddRenderer(renderer)
 
+    def remove(self, renderer: vtkRenderer) -> None:
+        """A view is no longer drawn."""
+        if not self._closed:
+            self._window.RemoveRenderer(renderer)
+
     def draw(self, renderer: vtkRenderer, width: int, height: int) -> NDArray[np.uint8]:
         """The view's pixels, uint8 (height, width, 4)."""
         if self._closed:

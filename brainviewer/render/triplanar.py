@@ -22,8 +22,9 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from brainviewer.render.geometry import Plane
 from brainviewer.render.interaction import Interaction
-from brainviewer.render.overlay import Heatmap, MaskLayer
+from brainviewer.render.overlay import Heatmap, MaskLayer, Overlay
 from brainviewer.render.scene import TriplanarScene
+from brainviewer.render.stage import Stage
 from brainviewer.state import Cursor, Display, Tool
 from engines import KnownError, Volume
 
@@ -37,15 +38,20 @@ class TriplanarView(QWidget):
 
     Signals:
         hovered(object): the patient position under the mouse (float64 (3,) RAS+ mm), or None.
+        camera_moved(str): the user panned or zoomed this plane.
         context_menu_requested(QPoint): a short right click, in global coordinates.
     """
 
     hovered = Signal(object)
+    camera_moved = Signal(str)
     context_menu_requested = Signal(QPoint)
 
-    def __init__(self, cursor: Cursor, display: Display, tool: Tool, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, cursor: Cursor, display: Display, tool: Tool, parent: QWidget | None = None, stage: Stage | None = None
+    ) -> None:
         super().__init__(parent)
-        self._scene = TriplanarScene(cursor, display)
+        self._scene = TriplanarScene(cursor, display, stage)
+        self._scene.on_camera = self.camera_moved.emit
         self._hand = Interaction(self._scene, tool)
         self._closed = False
         self._all_changed = True
@@ -89,12 +95,26 @@ class TriplanarView(QWidget):
         self, percentiles: NDArray[np.float32] | None, region: NDArray[np.bool_] | None = None, title: str = ""
     ) -> None:
         """Lay healthy percentiles (0..100, on the volume's grid) over the volume, inside the scored region."""
-        self._scene.set_heatmap(Heatmap(percentiles, region, title) if percentiles is not None else None)
+        self.set_overlay(Heatmap(percentiles, region, title) if percentiles is not None else None)
+
+    def set_overlay(self, overlay: Overlay | None) -> None:
+        """Lay a heatmap, the agreement or the difference of several over the volume, or nothing."""
+        self._scene.set_overlay(overlay)
         self.refresh()
 
     def set_mask(self, name: str, mask: NDArray[np.uint8] | None, colour: str = "#4fc3f7") -> None:
         """Show a mask in a colour ("#rrggbb"), or (None) take it away."""
         self._scene.set_mask(name, MaskLayer(mask, colour) if mask is not None else None)
+        self.refresh()
+
+    def stack(self, stacked: bool) -> None:
+        """Put the three views below each other, or back to the usual places."""
+        self._scene.stacked = stacked
+        self.refresh()
+
+    def look_like(self, other: TriplanarView, plane: Plane) -> None:
+        """Take over pan and zoom of a plane from another widget that shows the same volume."""
+        self._scene.view(plane).camera = other._scene.view(plane).camera
         self.refresh()
 
     def maximise(self, plane: Plane | None) -> None:

@@ -21,7 +21,7 @@ class Session(QObject):
         volume_changed: another volume, or none, is to be shown.
         volume_filled: more slices of the same volume are there, or it is complete now.
         thumbnail_changed(str): the picture of a series arrived.
-        runs_changed: the runs of the series in view, or the active one, are others.
+        runs_changed: the runs of the study in view, or the active one, are others.
         run_removed(Run): the user forgot a run, or a new one of the same model took its place.
     """
 
@@ -154,6 +154,13 @@ class Session(QObject):
         return tuple(sorted((run for run in self._runs if run.series_uid == uid), key=lambda run: run.created))
 
     @property
+    def study_runs(self) -> tuple[Run, ...]:
+        """Runs on any series of the study in view, oldest first."""
+        study = self.study
+        own = {series.uid for series in study.series} if study is not None else set()
+        return tuple(sorted((run for run in self._runs if run.series_uid in own), key=lambda run: run.created))
+
+    @property
     def active_run(self) -> Run | None:
         """The run whose heatmap is shown."""
         active = self._active.get(self._series.uid) if self._series is not None else None
@@ -176,7 +183,8 @@ class Session(QObject):
             self._tell_of_runs(run)
 
     def _tell_of_runs(self, run: Run) -> None:
-        if self._series is not None and self._series.uid == run.series_uid:
+        study = self.study
+        if study is not None and any(series.uid == run.series_uid for series in study.series):
             self.runs_changed.emit()
 
     def remove_run(self, key: str) -> None:

@@ -38,7 +38,7 @@ def ramp(volume: Volume) -> NDArray[np.float32]:
 def test_a_lower_threshold_colours_more(scene: TriplanarScene, painted: Paint) -> None:
     volume = grey_volume()
     scene.set_volume(volume)
-    scene.set_heatmap(Heatmap(ramp(volume), np.ones(volume.shape, dtype=bool)))
+    scene.set_overlay(Heatmap(ramp(volume), np.ones(volume.shape, dtype=bool)))
     shares = []
     for threshold in (95.0, 80.0, 60.0):
         scene.display.threshold = threshold
@@ -53,7 +53,7 @@ def test_the_heatmap_stays_inside_the_scored_region(scene: TriplanarScene, paint
     scene.set_volume(volume)
     region = np.zeros(volume.shape, dtype=bool)
     region[:, :25, :] = True
-    scene.set_heatmap(Heatmap(np.full(volume.shape, 99.8, np.float32), region))
+    scene.set_overlay(Heatmap(np.full(volume.shape, 99.8, np.float32), region))
     shown = painted("axial")
     share = coloured(shown).sum() / (shown.max(axis=2) > 0).sum()
     assert share == pytest.approx(0.5, abs=0.03)
@@ -63,7 +63,7 @@ def test_the_heatmap_stays_inside_the_scored_region(scene: TriplanarScene, paint
 def test_the_heatmap_can_be_hidden(scene: TriplanarScene, painted: Paint, hide: dict[str, object]) -> None:
     volume = grey_volume()
     scene.set_volume(volume)
-    scene.set_heatmap(Heatmap(ramp(volume)))
+    scene.set_overlay(Heatmap(ramp(volume)))
     assert coloured(painted("coronal")).any()
     for name, value in hide.items():
         setattr(scene.display, name, value)
@@ -73,7 +73,7 @@ def test_the_heatmap_can_be_hidden(scene: TriplanarScene, painted: Paint, hide: 
 def test_contour_mode_draws_a_line_at_the_threshold(scene: TriplanarScene, painted: Paint) -> None:
     volume = grey_volume()
     scene.set_volume(volume)
-    scene.set_heatmap(Heatmap(ramp(volume)))
+    scene.set_overlay(Heatmap(ramp(volume)))
     scene.display.threshold, scene.display.contour = 70.0, True
     shown = coloured(painted("axial"))
     at = scene.view("axial").pixel_of(volume.affine[:3, :3] @ (0.7 * 59, 25, 20))
@@ -85,7 +85,7 @@ def test_contour_mode_draws_a_line_at_the_threshold(scene: TriplanarScene, paint
 def test_nan_is_not_coloured(scene: TriplanarScene, painted: Paint) -> None:
     volume = grey_volume()
     scene.set_volume(volume)
-    scene.set_heatmap(Heatmap(np.full(volume.shape, np.nan, np.float32)))
+    scene.set_overlay(Heatmap(np.full(volume.shape, np.nan, np.float32)))
     for contour in (False, True):
         scene.display.contour = contour
         assert not coloured(painted("axial")).any()
@@ -107,7 +107,7 @@ def test_a_mask_is_filled_in_its_colour_and_can_be_taken_away(scene: TriplanarSc
 def test_a_heatmap_on_another_grid_is_refused(scene: TriplanarScene) -> None:
     scene.set_volume(grey_volume())
     with pytest.raises(ValueError, match="shape"):
-        scene.set_heatmap(Heatmap(np.zeros((3, 3, 3), np.float32)))
+        scene.set_overlay(Heatmap(np.zeros((3, 3, 3), np.float32)))
 
 
 @pytest.mark.parametrize("turned", [(0, 0, 0), (18, 12, 25)])

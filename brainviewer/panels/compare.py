@@ -1,0 +1,332 @@
+"""Runs beside each other on one study: same slice, same zoom, same scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, QTimer
+from PySide6.QtGui import QHideEvent, QMouseEvent, QRegion, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QComboBox, QGridLayout, QMenu, QToolButton, QWidget
+
+from brainviewer.jobs.aligning import Aligning
+from brainviewer.panels.parts import column, label, row
+from brainviewer.panels.theme import GRID
+from brainviewer.render.geometry import PLANES, Plane, patient_axes
+from brainviewer.render.overlay import Agreement, Difference, Heatmap, Overlay
+from brainviewer.render.stage import Stage
+from brainviewer.render.triplanar import TriplanarView
+from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.run import Run
+from brainviewer.state.session import Session
+from engines import Volume
+
+Mode = Literal["side", "planes", "wipe", "flicker", "agreement", "difference", "slices"]
+MODES: dict[Mode, tuple[str, str]] = {
+    "side": ("Side by side", "One view for each run"),
+    "planes": ("All planes", "A column of three views for each run"),
+    "wipe": ("Wipe", "Two runs on one view; drag the line between them"),
+    "flicker": ("Flicker", "Two runs on one view, in turn"),
+    "agreement": ("Agreement", "How many of the runs lie above the threshold"),
+    "difference": ("Difference", "Where one run lies higher than the other"),
+    "slices": ("Key slices", "The slices with the highest scores, a row for each run"),
+}
+MOST_RUNS = 4
+KEY_SLICES = 5
+FLICKER_MS = 600
+NEEDED = {"side": 1, "planes": 1, "slices": 1}
+
+
+class CompareView(QWidget):
+    """Shows up to four chosen runs in one of several arrangements; knows nothing while it is hidden."""
+
+    def __init__(
+        self,
+        session: Session,
+        aligning: Aligning,
+        cursor: Cursor,
+        display: Display,
+        tool: Tool,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._aligning = session, aligning
+        self._cursor, self._display, self._tool = cursor, display, tool
+        self._left_out: set[str] = set()
+        self._stage: Stage | None = None
+        self._views: list[TriplanarView] = []
+        self._shown: object = None
+        self.mode: Mode = "side"
+        self.plane: Plane = "axial"
+        self._modes, self._planes, self._which = QComboBox(), QComboBox(), QToolButton()
+        self._note = label("", "muted", wrap=True)
+        self._note.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._body = QWidget()
+        self._grid = QGridLayout(self._body)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(2)
+        self._wipe = WipeLine(self._body, self._clip)
+        self._flicker = QTimer(self, interval=FLICKER_MS)
+        self._flicker.timeout.connect(self._turn)
+        self._build()
+        self._later = QTimer(self, singleShot=True, interval=0)
+        self._later.timeout.connect(self._show)
+        for changed in (aligning.changed, session.volume_changed):
+            changed.connect(self._later.start)
+        session.volume_filled.connect(self._refresh_voxels)
+
+    def _build(self) -> None:
+        for key, (text, tip) in MODES.items():
+            self._modes.addItem(text, key)
+            self._modes.setItemData(self._modes.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self._modes.setAccessibleName("How the runs are compared")
+        self._modes.activated.connect(lambda index: self.set_mode(self._modes.itemData(index)))
+        for plane in PLANES:
+            self._planes.addItem(plane.capitalize(), plane)
+        self._planes.setAccessibleName("Plane that is shown")
+        self._planes.activated.connect(lambda index: self.set_plane(self._planes.itemData(index)))
+        self._which.setText("Runs")
+        self._which.setToolTip("Which runs are compared, four at most")
+        self._which.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._which.setMenu(QMenu(self._which))
+        bar = row(self._modes, self._planes, self._which, None)
+        bar.setContentsMargins(GRID, 4, GRID, 4)
+        layout = column(spacing=0)
+        layout.addLayout(bar)
+        layout.addWidget(self._note, 1)
+        layout.addWidget(self._body, 1)
+        self.setLayout(layout)
+
+    # What is compared
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The chosen runs, oldest first."""
+        volume = self._session.volume
+        fitting = [run for run in self._aligning.runs if volume is not None and run.percentiles.shape == volume.shape]
+        return tuple(run for run in fitting if run.key not in self._left_out)[-MOST_RUNS:]
+
+    @property
+    def views(self) -> tuple[TriplanarView, ...]:
+        """The views on show, in reading order."""
+        return tuple(self._views)
+
+    @property
+    def note(self) -> str:
+        """What is said in place of views."""
+        return self._note.text() if not self._note.isHidden() else ""
+
+    def set_mode(self, mode: Mode) -> None:
+        """Arrange the runs in another way."""
+        self.mode = mode
+        self._modes.setCurrentIndex(self._modes.findData(mode))
+        self._show()
+
+    def set_plane(self, plane: Plane) -> None:
+        """Show another plane."""
+        self.plane = plane
+        self._planes.setCurrentIndex(self._planes.findData(plane))
+        self._show()
+
+    def choose(self, key: str, wanted: bool) -> None:
+        """Take a run into the comparison, or leave it out."""
+        (self._left_out.discard if wanted else self._left_out.add)(key)
+        self._show()
+
+    # Showing it
+
+    def _show(self) -> None:
+        """Arrange the views anew where something is different."""
+        if not self.isVisible():
+            return
+        volume, runs = self._session.volume, self.runs
+        self._offer_runs()
+        least = NEEDED.get(self.mode, 2)
+        text = "" if volume is not None else "Open a study to compare runs on it."
+        if volume is not None and len(runs) < least:
+            text = "Run an engine to compare." if least == 1 else "Two runs are needed: run another engine or model."
+        self._note.setText(text)
+        self._note.setVisible(bool(text))
+        self._body.setVisible(not text)
+        shown = self.mode, self.plane, id(volume), tuple(id(run.percentiles) for run in runs), bool(text)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self._clear()
+        if not text:
+            arrange: dict[Mode, Callable[[list[Heatmap]], None]] = {
+                "side": self._side_by_side,
+                "planes": self._all_planes,
+                "wipe": lambda maps: self._one_over_other(maps, wipe=True),
+                "flicker": lambda maps: self._one_over_other(maps, wipe=False),
+                "agreement": lambda maps: self._single(Agreement(tuple(maps), f"Agreement of {len(maps)} runs")),
+                "difference": lambda maps: self._single(Difference(maps[-2], maps[-1])),
+                "slices": self._key_slices,
+            }
+            arrange[self.mode]([Heatmap(run.percentiles, run.result.region, run.title) for run in runs])
+
+    def _refresh_voxels(self) -> None:
+        for view in self._views:
+            view.refresh_voxels()
+
+    def _offer_runs(self) -> None:
+        menu = self._which.menu()
+        menu.clear()
+        for run in self._aligning.runs:
+            action = menu.addAction(run.title)
+            action.setCheckable(True)
+            action.setChecked(run.key not in self._left_out)
+            action.toggled.connect(lambda on, key=run.key: self.choose(key, on))
+
+    def _clear(self) -> None:
+        self._flicker.stop()
+        self._wipe.hide()
+        for view in self._views:
+            self._grid.removeWidget(view)
+            view.hide()
+            view.deleteLater()
+        self._views = []
+
+    def _view(self, overlay: Overlay, place: tuple[int, int], cursor: Cursor | None = None) -> TriplanarView:
+        """One more view of the volume, drawn on the common stage."""
+        if self._stage is None:
+            self._stage = Stage()
+        view = TriplanarView(cursor or self._cursor, self._display, self._tool, self._body, self._stage)
+        view.setMinimumSize(60, 60)
+        view.set_volume(self._session.volume, keep_position=True)
+        view.set_overlay(overlay)
+        self._grid.addWidget(view, *place)
+        self._views.append(view)
+        view.camera_moved.connect(lambda plane: self._follow(view, plane))
+        view.show()
+        return view
+
+    def _follow(self, moved: TriplanarView, plane: Plane) -> None:
+        for view in self._views:
+            if view is not moved:
+                view.look_like(moved, plane)
+
+    def _side_by_side(self, maps: list[Heatmap]) -> None:
+        for number, heatmap in enumerate(maps):
+            across = 2 if len(maps) > 2 else len(maps)
+            self._view(heatmap, divmod(number, across)).maximise(self.plane)
+
+    def _all_planes(self, maps: list[Heatmap]) -> None:
+        for number, heatmap in enumerate(maps):
+            self._view(heatmap, (0, number)).stack(True)
+
+    def _single(self, overlay: Overlay) -> None:
+        self._view(overlay, (0, 0))
+
+    def _one_over_other(self, maps: list[Heatmap], *, wipe: bool) -> None:
+        for heatmap in maps[-2:]:
+            self._view(heatmap, (0, 0)).maximise(self.plane)
+        if wipe:
+            self._wipe.show()
+            self._wipe.raise_()
+            QTimer.singleShot(0, self._wipe, self._wipe.fit)
+        else:
+            self._flicker.start()
+
+    def _clip(self, across: int) -> None:
+        """Show the upper of two views only to the left of a place."""
+        if self.mode == "wipe" and len(self._views) == 2:
+            upper = self._views[-1]
+            upper.setMask(QRegion(QRect(0, 0, max(1, across - upper.x()), upper.height())))
+
+    def _turn(self) -> None:
+        if len(self._views) == 2:
+            self._views[-1].setVisible(not self._views[-1].isVisible())
+
+    def _key_slices(self, maps: list[Heatmap]) -> None:
+        """The highest slices of any run, top to bottom of the patient, with a cursor of their own."""
+        volume = self._session.volume
+        if volume is None:
+            return
+        for across, index in enumerate(key_slices(self.runs, volume)):
+            middle = (np.array(volume.shape) - 1) / 2
+            middle[volume.slice_axis] = index
+            for down, heatmap in enumerate(maps):
+                cursor = Cursor()
+                cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
+                self._view(heatmap, (down, across), cursor).maximise(_plane_across(volume))
+
+    # Qt's events
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: D102, N802
+        super().showEvent(event)
+        self._later.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: D102, N802
+        super().hideEvent(event)
+        # Hidden views take no memory and follow nothing.
+        self._shown = None
+        self._clear()
+
+    def close_vtk(self) -> None:
+        """Let go of VTK."""
+        self._clear()
+        if self._stage is not None:
+            self._stage.close()
+
+
+class WipeLine(QWidget):
+    """The line between two runs; dragging it tells `moved` where it is."""
+
+    WIDTH = 7
+
+    def __init__(self, over: QWidget, moved: Callable[[int], None]) -> None:
+        super().__init__(over)
+        self._over, self._moved = over, moved
+        self._share = 0.5
+        self.setCursor(Qt.CursorShape.SplitHCursor)
+        self.setToolTip("Drag to uncover one run or the other")
+        self.setAccessibleName("Line between the two runs")
+        line = QWidget(self)
+        line.setStyleSheet("background: #e8ebf0;")
+        line.setGeometry(self.WIDTH // 2, 0, 1, 10_000)
+        over.installEventFilter(self)
+        self.hide()
+
+    def fit(self, share: float | None = None) -> None:
+        """Stand at a share of the width, 0 to 1; without one where it stood."""
+        self._share = self._share if share is None else min(max(share, 0.02), 0.98)
+        room = self._over.size()
+        at = round(self._share * room.width())
+        self.setGeometry(at - self.WIDTH // 2, 0, self.WIDTH, room.height())
+        self._moved(at)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102, N802
+        if isinstance(event, QResizeEvent) and not self.isHidden():
+            QTimer.singleShot(0, self, self.fit)
+        return super().eventFilter(watched, event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
+        at = self.mapToParent(QPoint(round(event.position().x()), 0)).x()
+        self.fit(at / max(1, self._over.width()))
+
+
+def key_slices(runs: Sequence[Run], volume: Volume, most: int = KEY_SLICES) -> list[int]:
+    """Slices with the highest healthy percentile in any run, not next to each other, in the order of the volume.
+
+    Runs on another series have other slices and no say.
+    """
+    scores = [run.result.slice_percentiles for run in runs if run.result.provenance.volume_uid == volume.uid]
+    if not scores:
+        return []
+    highest = np.nan_to_num(np.nanmax(np.nan_to_num(np.stack(scores), nan=-1.0), axis=0), nan=-1.0)
+    apart = max(1, int((highest >= 0).sum()) // (3 * most))
+    chosen: list[int] = []
+    for index in np.argsort(-highest, kind="stable").tolist():
+        if highest[index] >= 0 and all(abs(index - other) >= apart for other in chosen):
+            chosen.append(index)
+        if len(chosen) == most:
+            break
+    return sorted(chosen)
+
+
+def _plane_across(volume: Volume) -> Plane:
+    """The plane whose slices run along the slice axis."""
+    planes: dict[int, Plane] = {0: "sagittal", 1: "coronal", 2: "axial"}
+    return planes[patient_axes(volume.affine).index(volume.slice_axis)]

@@ -1,0 +1,105 @@
+"""Runs beside each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainviewer.panels.compare import MODES, key_slices
+from tests.panels.test_viewer import colourful
+
+pytestmark = pytest.mark.display
+
+
+@pytest.fixture
+def compared(qtbot, viewer, open_head):
+    """A viewer with three runs in the compare workspace."""
+    open_head(viewer)
+    for engine in ("one", "two", "three"):
+        with qtbot.waitSignal(viewer.detecting.finished, timeout=60_000):
+            viewer.detecting.run(engine, engine.title(), viewer.engines_panel.model)
+    viewer.display.threshold = 90.0
+    viewer.cursor.move_to([16.0, -12.0, 15.0])
+    viewer.commands.run("compare.side")
+    qtbot.waitUntil(lambda: len(viewer.compare.views) == 3, timeout=10_000)
+    return viewer
+
+
+def test_without_runs_the_workspace_says_what_is_missing(qtbot, viewer, open_head):
+    viewer.workspaces.choose("Compare")
+    qtbot.waitUntil(lambda: "Open a study" in viewer.compare.note)
+    open_head(viewer)
+    qtbot.waitUntil(lambda: "Run an engine" in viewer.compare.note)
+    viewer.compare.set_mode("wipe")
+    assert "Two runs" in viewer.compare.note
+
+
+def test_every_run_has_a_view_with_its_own_title_and_the_same_slice(qtbot, compared):
+    views = compared.compare.views
+    assert [view._scene._layers.overlay.title for view in views] == ["One", "Two", "Three"]
+    assert {view.maximised for view in views} == {"axial"}
+    qtbot.waitUntil(lambda: all(colourful(view.grab().toImage()) > 50 for view in views), timeout=10_000)
+
+
+def test_zooming_one_view_zooms_all(qtbot, compared):
+    first, *others = compared.compare.views
+    first._scene.zoom("axial", 2.0, first.width() / 2, first.height() / 2)
+    for view in others:
+        assert view._scene.view("axial").camera[1] == pytest.approx(2.0)
+
+
+def test_a_run_left_out_is_not_shown_and_comes_back(qtbot, compared):
+    first = compared.session.runs[0]
+    compared.compare.choose(first.key, False)
+    assert [view._scene._layers.overlay.title for view in compared.compare.views] == ["Two", "Three"]
+    compared.compare.choose(first.key, True)
+    assert len(compared.compare.views) == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_arrangement_draws_and_can_be_left_again(qtbot, compared, mode):
+    compared.commands.run(f"compare.{mode}")
+    compare = compared.compare
+    expected = {"side": 3, "planes": 3, "wipe": 2, "flicker": 2, "agreement": 1, "difference": 1}
+    if mode in expected:
+        assert len(compare.views) == expected[mode]
+    else:
+        assert len(compare.views) % 3 == 0
+    qtbot.waitUntil(
+        lambda: all(view._scene.stale() == [] for view in compare.views if view.isVisible()), timeout=10_000
+    )
+    compared.workspaces.choose("View")
+    qtbot.waitUntil(lambda: compare.views == ())
+    assert compared.viewport.isVisible()
+
+
+def test_the_agreement_of_all_is_brighter_than_of_some(qtbot, compared):
+    compared.commands.run("compare.agreement")
+    (view,) = compared.compare.views
+    qtbot.waitUntil(lambda: colourful(view.grab().toImage()) > 50, timeout=10_000)
+    overlay = view._scene._layers.overlay
+    assert len(overlay.runs) == 3
+
+
+def test_the_wipe_uncovers_the_run_below(qtbot, compared):
+    compared.commands.run("compare.wipe")
+    upper = compared.compare.views[-1]
+    qtbot.waitUntil(lambda: not upper.mask().isEmpty(), timeout=10_000)
+    compared.compare._wipe.fit(0.25)
+    assert upper.mask().boundingRect().width() == pytest.approx(0.25 * upper.width(), abs=3)
+
+
+def test_flicker_shows_one_run_after_the_other(qtbot, compared):
+    compared.commands.run("compare.flicker")
+    upper = compared.compare.views[-1]
+    qtbot.waitUntil(lambda: not upper.isVisible(), timeout=5_000)
+    qtbot.waitUntil(upper.isVisible, timeout=5_000)
+
+
+def test_key_slices_are_the_highest_and_lie_apart(compared):
+    runs, volume = compared.session.runs, compared.session.volume
+    found = key_slices(runs, volume, most=3)
+    percentiles = runs[0].result.slice_percentiles
+    assert found == sorted(found)
+    assert int(np.nanargmax(percentiles)) in found
+    assert min(np.diff(found)) >= 2
