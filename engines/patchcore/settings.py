@@ -13,7 +13,7 @@ class Settings:
     """Settings of one PatchCore model; stored in its model.json.
 
     backbone, weights, features, size, spacing_mm, slices, slice_stride, margin, normalisation, foreground: how slices
-        are looked at, as in SimpleSliceNet, so that both see the same; the published method looks at single pictures (slices=1).
+        are looked at, as in SimpleSliceNet, so that both see the same; slices=1 is the published way.
     candidates: random healthy places the memory is chosen from; memory: how many of them are kept.
     projection: random directions in which the choice measures distances; 0 = all features.
     views: copies of each training volume with changed contrast that are remembered as well.
