@@ -91,14 +91,18 @@ class IterMask3d:
         self, volume: Volume, report: Report = silent, settings: Settings | None = None, curve: Floats | None = None
     ) -> Found:
         """Everything about one volume on the model's grid; with a curve phase A is left out."""
+        report(0, 1, "preparing the volume")
+        return self.search(prepare(volume, self.settings), report, settings, curve)
+
+    def search(
+        self, grid: Grid, report: Report = silent, settings: Settings | None = None, curve: Floats | None = None
+    ) -> Found:
+        """As find, of a volume that lies on the model's grid already."""
         settings = settings or self.settings
-        passes = (0 if curve is not None else len(schedule(settings))) + settings.max_iterations
-        report(0, passes, "preparing the volume")
-        grid = prepare(volume, settings)
         ran = devices.run_chunked(
             lambda _, where: self._find(grid, settings, curve, where, report), [grid], 1, self.device
         )
-        report(passes, passes, "done")
+        report(1, 1, "done")
         found, decision, shrunk = ran.outputs[0]
         return Found(grid, found, decision, shrunk, ran.device, ran.warnings)
 

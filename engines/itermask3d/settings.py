@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from engines.errors import BadInput
 
 LEAST_SIDE = 32  # the deepest average pooling needs two voxels
+Mode = Literal["exact", "fast"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+Score = Literal["mask", "error"]
+SCORES: tuple[Score, ...] = get_args(Score)
 MOST_ITERATIONS = 31  # one bit each in the result's iteration masks
 
 
@@ -53,10 +57,10 @@ class Settings:
     stop_ratio: float = 0.01
     max_iterations: int = 30
     composite: bool = False
-    mode: Literal["exact", "fast"] = "exact"
+    mode: Mode = "exact"
     coarse_step: int = 5
     smooth_mm: float = 2.0
-    score: Literal["mask", "error"] = "mask"
+    score: Score = "mask"
     checkpoint_every: int = 500
     seed: int = 0
 

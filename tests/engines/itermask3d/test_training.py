@@ -1,0 +1,85 @@
+"""The mechanics of training: the loss falls, a kill costs nothing, augmentation keeps brain and head together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engines.errors import Cancelled
+from engines.itermask3d.augmentation import quarter_turned, varied
+from engines.itermask3d.settings import Settings
+from engines.itermask3d.training import Healthy, Trainer
+
+CPU = torch.device("cpu")
+TINY = replace(Settings.tiny(), iterations=6, checkpoint_every=2, batch=1)
+
+
+def healthy(count: int = 3) -> Healthy:
+    torch.manual_seed(0)
+    axes = [torch.linspace(-1.2, 1.2, 32)] * 3
+    i, j, k = torch.meshgrid(*axes, indexing="ij")
+    brain = i.square() + j.square() + k.square() < 1
+    coarse = torch.rand(count, 1, 8, 8, 8)
+    heads = 0.3 + 0.4 * torch.nn.functional.interpolate(coarse, (32, 32, 32), mode="trilinear")[:, 0]
+    return Healthy(torch.where(brain, heads, 0.0).half(), brain.expand(count, -1, -1, -1))
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([value.double().flatten() for value in trainer.network.state_dict().values()])
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    whole = Trainer(TINY, healthy(), healthy(1), CPU)
+    whole.run(tmp_path / "whole", resume=False, report=lambda *_: None)
+
+    def killed(done: int, _total: int, _text: str) -> None:
+        if done == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Trainer(TINY, healthy(), healthy(1), CPU).run(tmp_path / "cut", resume=False, report=killed)
+    again = Trainer(TINY, healthy(), healthy(1), CPU)
+    state = again.run(tmp_path / "cut", resume=True, report=lambda *_: None)
+    assert torch.equal(weights(whole), weights(again))
+    assert [row["iteration"] for row in state.history] == [2, 4, 6]
+    kept, current = (module.state_dict()["down.0.first.norm.running_var"] for module in (
+        again.state.averaged["network"], again.network,
+    ))  # fmt: skip
+    assert torch.equal(kept, current)  # an averaged network needs the statistics too
+    assert not torch.equal(kept, torch.ones_like(kept))
+
+
+def test_the_loss_falls_and_validation_can_be_repeated(tmp_path: Path) -> None:
+    settings = replace(TINY, iterations=40, checkpoint_every=10, learning_rate=1e-2, width=4)
+    trainer = Trainer(settings, healthy(), healthy(2), CPU)
+    state = trainer.run(tmp_path, resume=False, report=lambda *_: None)
+    assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
+    assert state.history[-1]["validation"] > state.history[0]["validation"]
+    assert trainer.validate() == pytest.approx(state.history[-1]["validation"])
+    assert trainer.network.training
+
+
+def test_rates_fall_as_they_should() -> None:
+    linear = Trainer(replace(TINY, iterations=100), healthy(), healthy(1), CPU)._rate()
+    assert [linear(i) for i in (0, 50, 75)] == pytest.approx([1, 1, 0.5])
+    reference = Trainer(replace(TINY, iterations=100, decay="reference"), healthy(), healthy(1), CPU)._rate()
+    assert [reference(i) for i in (0, 59, 60, 99)] == [1, 1, 0.1, 0.1]
+
+
+def test_augmentation_moves_head_and_brain_together() -> None:
+    part = healthy(1)
+    head, brain = part.heads[0].float(), part.brains[0]
+    random = torch.Generator().manual_seed(0)
+    seen = []
+    for _ in range(5):
+        moved, inside = varied(head, brain, random)
+        shown = moved > 0.05
+        assert (inside & shown).sum() > 0.95 * inside.sum()
+        assert inside.sum() > 0.5 * shown.sum()  # trimmed, by up to two voxels
+        seen.append(int(inside.sum()))
+    assert len(set(seen)) == 5
+    turned = [quarter_turned(head, brain, random)[0] for _ in range(60)]
+    assert 0 < sum(not torch.equal(one, head) for one in turned) < 20
