@@ -95,12 +95,15 @@ def prepare_slices(
     *,
     margin: float = 0.08,
     normalisation: Normalisation = "tissue",
+    side_mm: float = 0.0,
     report: Report = silent,
 ) -> SliceStack:
     """Square slices (n, size, size) of a volume along its slice axis.
 
     margin: border around the foreground, as a share of its longer side; normalisation: "tissue" puts the median of the
     brain at TISSUE_LEVEL and blackens everything outside; "range" stretches each picture's own range (radiographs).
+    side_mm: show a square of this side around the middle of the foreground instead, so that all brains have one scale
+    whatever a mask adds at their border; 0, and volumes whose voxel size is unknown: the whole foreground.
     Raises BadVolume when there is nothing to see.
     """
     region, steps = _foreground(volume, normalisation, report)
@@ -112,7 +115,8 @@ def prepare_slices(
     mask = to_pictures(region, ornt, canonical_axis)
     spacing = in_patient_order(volume.spacing_mm, ornt)
     col_mm, row_mm = np.delete(spacing, canonical_axis)
-    box = _square(mask, row_mm, col_mm, margin)
+    framed = side_mm > 0 and volume.calibrated and not volume.is_picture
+    box = _around_middle(mask, row_mm, col_mm, side_mm) if framed else _square(mask, row_mm, col_mm, margin)
     if normalisation == "tissue":
         scaled, said = _tissue_scale(stack, mask)
     else:
@@ -171,6 +175,18 @@ def _square(mask: NDArray[np.bool_], row_mm: float, col_mm: float, margin: float
     top = round((rows[0] + rows[-1] + 1 - height) / 2)
     left = round((cols[0] + cols[-1] + 1 - width) / 2)
     return top, left, height, width
+
+
+def _around_middle(
+    mask: NDArray[np.bool_], row_mm: float, col_mm: float, side_mm: float
+) -> tuple[int, int, int, int]:
+    """The same for a square of this side around the middle of mass of the foreground."""
+    weight = mask.sum(0)
+    if not weight.any():
+        raise BadVolume("No brain was found in this volume.", "Check that this series is a scan of the head.")
+    height, width = max(2, round(side_mm / row_mm)), max(2, round(side_mm / col_mm))
+    row, col = (np.average(np.arange(n) + 0.5, weights=weight.sum(1 - axis)) for axis, n in enumerate(weight.shape))
+    return round(float(row) - height / 2), round(float(col) - width / 2), height, width
 
 
 def _resized(stack: NDArray[np.float32], box: tuple[int, int, int, int], size: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Features of healthy places, computed once and kept on disk as float16: training never runs the encoder again.
+"""Features of places, computed once and kept on disk as float16: training never runs the encoder again.
 
 One .npy of features (n, C) and one of places (n, 3) a training volume; both are mapped, not read, so a cohort may be
 larger than memory. A half-written file is never found, since each is renamed when whole.
@@ -7,6 +7,7 @@ larger than memory. A half-written file is never found, since each is renamed wh
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.blocks.appearance import changed_appearance
-from engines.blocks.slab_features import Slabs, View, encode, look
+from engines.blocks.patch_features import pool_slices
+from engines.blocks.planted_lesion import planted
+from engines.blocks.slab_features import Seen, View, cell_coverage, encode, look
 from engines.blocks.slice_encoder import SliceEncoder
 from engines.contract import Report, silent
 from engines.device import Device
 from engines.errors import BadCohort, BadVolume
 from engines.files import load_volume
 from engines.samples import Cohort, Sample
+
+Version = str
+"""A volume "plain", "changed" (as another scanner might show it), or "lesion N": only the places of a planted one."""
+
+MOSTLY = 0.6  # share of a cell that must be lesion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,44 +71,42 @@ class FeatureStore:
         return torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(deviation, 1e-6)).float()
 
 
-def healthy_features(
+def stored_features(
     cohort: Cohort,
-    samples: list[Sample],
-    views: int,
+    samples: Sequence[Sample],
+    versions: Sequence[Version],
     encoder: SliceEncoder,
     view: View,
     folder: Path,
     device: Device,
     report: Report,
 ) -> FeatureStore:
-    """The features of all samples, computing those that `folder` lacks.
+    """The features of all samples in all versions, computing those that `folder` lacks.
 
-    views: copies of each with changed appearance that are kept as well. Samples on which nothing is seen are left out;
-    raises BadCohort when none is left.
+    Samples on which nothing is seen are left out; raises BadCohort when none is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # All that features depend on is in a file's name, so that none is ever taken for another.
     common = (cohort.digest, network_digest(encoder), view)
     features, places = [], []
-    jobs = [(sample, copy) for sample in samples for copy in range(1 + views)]
-    for number, (sample, copy) in enumerate(jobs):
-        report(number, len(jobs), "looking at healthy slices")
-        name = hashlib.sha256(repr((*common, sample.volume, copy)).encode()).hexdigest()[:16]
-        path, beside = folder / f"{name}.features.npy", folder / f"{name}.places.npy"
-        if not path.exists():
-            try:
-                stack = look(load_volume(sample), view).stack
-            except BadVolume:
-                continue
-            stack = changed_appearance(stack, seed=number) if copy else stack
-            # Separate slabs: neighbouring ones share slices, and would say the same thing thrice.
-            rows, where = _kept(encode(encoder, stack, view, device, silent, stride=view.slices), view.foreground)
-            _save(beside, where.numpy())
-            _save(path, rows.half().numpy())
-        mapped = np.load(path, mmap_mode="r")
-        if len(mapped):
-            features.append(mapped)
-            places.append(np.load(beside, mmap_mode="r"))
+    for number, sample in enumerate(samples):
+        report(number, len(samples), "looking at slices")
+        names = [hashlib.sha256(repr((*common, sample.volume, one)).encode()).hexdigest()[:16] for one in versions]
+        missing = [pair for pair in zip(versions, names, strict=True) if not (folder / f"{pair[1]}.npy").exists()]
+        try:
+            seen = look(load_volume(sample), view) if missing else None
+        except BadVolume:
+            continue
+        for version, name in missing:
+            assert seen is not None
+            rows, where = _seen_as(version, seen, int(name[:8], 16), encoder, view, device)
+            _save(folder / f"{name}.places.npy", where.numpy())
+            _save(folder / f"{name}.npy", rows.half().numpy())
+        for name in names:
+            mapped = np.load(folder / f"{name}.npy", mmap_mode="r")
+            if len(mapped):
+                features.append(mapped)
+                places.append(np.load(folder / f"{name}.places.npy", mmap_mode="r"))
     if not features:
         raise BadCohort(
             "The cohort has no healthy volume to learn from.", "Label some subjects of the split 'train' as normal."
@@ -116,10 +122,26 @@ def network_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _kept(slabs: Slabs, foreground: bool) -> tuple[Tensor, Tensor]:
+def _seen_as(
+    version: Version, seen: Seen, seed: int, encoder: SliceEncoder, view: View, device: Device
+) -> tuple[Tensor, Tensor]:
+    """Features and places of one version of a volume: separate slabs, since neighbouring ones share slices."""
+    stack = seen.stack
+    lesion = None
+    if version.startswith("lesion"):
+        stack, lesion = planted(stack, seen.slice_px, seed)
+    if version == "changed" or (lesion is not None and seed % 2):
+        stack = changed_appearance(stack, seed)
+    if lesion is not None and lesion.any():
+        shown = lesion.any((1, 2))
+        stack, lesion = stack.only(set(stack.indices[shown].tolist())), lesion[shown]
+    slabs = encode(encoder, stack, view, device, silent, stride=view.slices)
     rows, where = slabs.rows()
-    inside = slabs.inside.flatten()
-    return (rows[inside], where[inside]) if foreground else (rows, where)
+    keep = slabs.inside if view.foreground else torch.ones_like(slabs.inside)
+    if lesion is not None:
+        covered = cell_coverage(lesion, slabs.inside.shape[1:])
+        keep = keep & (pool_slices(covered[:, None], view.slices, view.slices)[:, 0] > MOSTLY)
+    return rows[keep.flatten()], where[keep.flatten()]
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

@@ -25,7 +25,6 @@ LEVELS = 24  # heights at which the usual score is kept
 SPREAD = (1.5, 1.5, 1.5)  # Gaussian sigma (levels, cells, cells): a dozen subjects say little about a single place
 PRIOR = 2.0  # subjects' worth of the whole brain's figures mixed into every place
 TOP_SHARE = 0.1  # a study's score is the mean of its highest tenth of slices
-FRAME_MM = 210.0  # what a prepared slice shows of an adult head
 
 Maps = NDArray[np.float32]
 
@@ -103,7 +102,8 @@ def heat_of(seen: Seen, standardised: Tensor, view: View, smooth_px: float, slic
     size = stack.pictures.shape[1:]
     grown = functional.interpolate(slices[:, None], size, mode="bilinear", align_corners=False)[:, 0].numpy()
     inside = stack.foreground.astype(np.float32)
-    sigma = _sigma(seen, smooth_px, view)
+    # About as far across slices as within them; pictures have no neighbours.
+    sigma = (smooth_px / seen.slice_px if len(slices) > 1 else 0.0, smooth_px, smooth_px)
     blurred = ndimage.gaussian_filter(grown * inside, sigma, mode="constant", truncate=3)
     weight = ndimage.gaussian_filter(inside, sigma, mode="constant", truncate=3)
     maps = np.where(stack.foreground, blurred / np.maximum(weight, 1e-3), 0).astype(np.float32)
@@ -147,15 +147,6 @@ def calibrated(seen: Sequence[tuple[str, Seen]], heats: Sequence[Heat]) -> Calib
         calibration = scores.build()
     assert calibration is not None
     return calibration
-
-
-def _sigma(seen: Seen, smooth_px: float, view: View) -> tuple[float, float, float]:
-    """The Gaussian's sigma in slices and pixels: about as far across slices as within them."""
-    volume = seen.coarse.volume
-    if volume.is_picture or not volume.calibrated:
-        return 0.0, smooth_px, smooth_px
-    across = smooth_px * FRAME_MM / view.size / float(volume.spacing_mm[seen.stack.axis])
-    return across, smooth_px, smooth_px
 
 
 def _top_mean(values: NDArray[np.floating], share: float) -> float:

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from engines.blocks.appearance import equal_contrast
 from engines.blocks.coarse import Coarse, coarsened
 from engines.blocks.patch_features import aggregate, pool_slices
 from engines.blocks.slice_encoder import SliceEncoder
-from engines.contract import Report
+from engines.contract import Report, silent
 from engines.device import Device, run_chunked
 from engines.preparation import Normalisation, SliceStack, prepare_slices
 from engines.volume import Volume
 
 FINE, COARSE_LEVEL = 1, 2  # strides 8 and 16
+FRAME_MM = 210.0  # what a prepared slice shows of an adult head
 CHUNK = {"cpu": 4, "cuda": 64}  # slices at a time: a cancel is heard within a second, memory stays small
 
 
@@ -27,12 +29,14 @@ CHUNK = {"cpu": 4, "cuda": 64}  # slices at a time: a cancel is heard within a s
 class View:
     """How slices are looked at.
 
-    size: side of the square slices in pixels. spacing_mm: finer voxels are averaged to it. slices: how many are
-    averaged; slice_stride: 1 or `slices`. features: width of the aggregated features, 0 = all channels. foreground:
-    only places inside it count.
+    size: side of the square slices in pixels; side_mm: what they show of a brain. spacing_mm: finer voxels are
+    averaged to it. slices: how many are averaged; slice_stride: 1 or `slices`. features: width of the aggregated
+    features, 0 = all channels. foreground: only places inside it count. equal_contrast: stretch each volume's grey
+    levels (appearance.equal_contrast).
     """
 
     size: int
+    side_mm: float
     spacing_mm: float
     slices: int
     slice_stride: int
@@ -40,6 +44,7 @@ class View:
     margin: float
     normalisation: Normalisation
     foreground: bool
+    equal_contrast: bool
 
     @classmethod
     def of(cls, settings: Any) -> View:
@@ -53,6 +58,15 @@ class Seen:
 
     coarse: Coarse
     stack: SliceStack
+
+    @property
+    def slice_px(self) -> float:
+        """Distance of two slices in pixels, after an adult head; 1 where nobody knows."""
+        volume = self.coarse.volume
+        if volume.is_picture or not volume.calibrated:
+            return 1.0
+        apart_mm = float(volume.spacing_mm[self.stack.axis])
+        return apart_mm * len(self.stack.pictures[0]) / FRAME_MM
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +94,18 @@ class Slabs:
         return self.features.permute(0, 2, 3, 1).reshape(-1, channels), place.reshape(-1, 3)
 
 
-def look(volume: Volume, view: View) -> Seen:
+def look(volume: Volume, view: View, report: Report = silent) -> Seen:
     """The volume's slices as this view wants them; raises BadVolume when there is nothing to see."""
     coarse = coarsened(volume, view.spacing_mm)
-    return Seen(coarse, prepare_slices(coarse.volume, view.size, margin=view.margin, normalisation=view.normalisation))
+    stack = prepare_slices(
+        coarse.volume,
+        view.size,
+        margin=view.margin,
+        normalisation=view.normalisation,
+        side_mm=view.side_mm,
+        report=report,
+    )
+    return Seen(coarse, equal_contrast(stack) if view.equal_contrast else stack)
 
 
 def encode(

@@ -12,11 +12,12 @@ from engines.errors import BadInput
 class Settings:
     """Settings of one PatchCore model; stored in its model.json.
 
-    backbone, weights, features, size, spacing_mm, slices, slice_stride, margin, normalisation, foreground: how slices
-        are looked at, as in SimpleSliceNet, so that both see the same; slices=1 is the published way.
+    backbone, weights, features, size, side_mm, spacing_mm, slices, slice_stride, margin, normalisation, foreground,
+        equal_contrast: how slices are looked at, as in SimpleSliceNet, so that both see the same (slices=1 is the
+        published way).
     candidates: random healthy places the memory is chosen from; memory: how many of them are kept.
     projection: random directions in which the choice measures distances; 0 = all features.
-    views: copies of each training volume with changed contrast that are remembered as well.
+    changed: also remember each training volume as another scanner might show it.
     by_place: scores in healthy standard deviations at the same place; without it the distance itself.
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices. slice_share: a slice's score is the mean of this
         share of its highest pixels.
@@ -28,16 +29,18 @@ class Settings:
     weights: str = ""
     features: int = 0
     size: int = 192
+    side_mm: float = 200.0
     spacing_mm: float = 2.0
     slices: int = 3
     slice_stride: int = 1
     margin: float = 0.08
     normalisation: Literal["tissue", "range"] = "tissue"
     foreground: bool = True
+    equal_contrast: bool = True
     candidates: int = 50_000
     memory: int = 4000
     projection: int = 64
-    views: int = 0
+    changed: bool = False
     by_place: bool = False
     smooth_px: float = 4.0
     slice_share: float = 0.05

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engines.blocks.feature_store import healthy_features
+from engines.blocks.feature_store import Version, stored_features
 from engines.blocks.healthy_samples import healthy_samples
 from engines.blocks.network_weights import gathered
 from engines.blocks.patch_features import feature_size
@@ -57,11 +57,11 @@ def fit_networks(
     flow: nn.Module
     if settings.heatmap == "likelihood":
         features = folder / "features"
-        learned, apart = (
-            healthy_features(cohort, samples, views, encoder, View.of(settings), features, device, report)
-            for samples, views in ((healthy, settings.views), (held_out, 0))
+        learned, apart, lesions = (
+            stored_features(cohort, samples, versions, encoder, View.of(settings), features, device, report)
+            for samples, versions in _wanted(settings, healthy, held_out)
         )
-        fit = FlowTrainer(settings, learned, apart, device.torch)
+        fit = FlowTrainer(settings, learned, apart, lesions, device.torch)
         state = fit.run(folder / "flow", resume=resume, report=report)
         seconds += state.seconds
         flow, sigma = fit.flow, fit.noise.mean().item()
@@ -86,3 +86,12 @@ def _pictures(samples: list[Sample], settings: Settings, report: Report) -> Tens
         report(number, len(samples), "preparing slices for stage 0")
         found.append(torch.from_numpy(look(load_volume(sample), View.of(settings)).stack.pictures).half())
     return torch.cat(found)
+
+
+def _wanted(
+    settings: Settings, healthy: list[Sample], held_out: list[Sample]
+) -> list[tuple[list[Sample], tuple[Version, ...]]]:
+    """Which samples are learned in which versions: healthy, held out, with lesions."""
+    planted = tuple(f"lesion {number}" for number in range(settings.lesions))
+    known: tuple[Version, ...] = ("plain", "changed") if settings.changed else ("plain",)
+    return [(healthy, known), (held_out, ("plain",)), (healthy, planted or ("plain",))]

@@ -15,11 +15,13 @@ class Settings:
     backbone: the slice encoder, up to stride 16. weights: file with its ImageNet weights, "" = the optional package of
         EfficientNet-Lite0, "random" = none (tests only).
     features: width of the aggregated features, half from stride 8 and half from stride 16; 0 = all channels.
-    size: side of the square slices in pixels. spacing_mm: finer voxels are averaged to it first.
+    size: side of the square slices in pixels; side_mm: what they show of a brain, 0 = as much as its mask covers.
+    spacing_mm: finer voxels are averaged to it first.
     slices: how many neighbouring slices are averaged; slice_stride: `slices` as published, or 1 = around every slice
         (when detecting; training always takes separate slabs). margin: border around the brain.
     normalisation: "tissue" for brains (black outside the brain), "range" for pictures as they are.
-    foreground: learn and score places inside the foreground only.
+    foreground: learn and score places inside the foreground only. equal_contrast: stretch the grey levels of each
+        volume so that grey and white matter differ equally.
     contrast_iterations: steps of stage 0 (Encoder-Decoder Contrast); 0 = the encoder stays as it is.
         contrast_batch, contrast_rate (decoder), contrast_encoder_rate: its batch and learning rates.
     blocks: coupling blocks of the flow. height: tell the flow the height of the slab too.
@@ -27,7 +29,9 @@ class Settings:
     loss: "spp" semi-push-pull (arXiv), "triplet" (journal), "likelihood" alone. focal_weights: the published weights of
         spp (unstable, README). spp_weight, beta, tau: weight of its terms, share of normals below the boundary, gap.
     noise: of the synthetic anomalies; relative_noise: in mean deviations of the healthy features.
-    views: copies of each training volume with changed contrast that are learned as well.
+    lesions: how many lesions are planted into each healthy training volume; lesion_share: the share of the synthetic
+        anomalies that are places of such lesions, the rest is noise (0 = as published).
+    changed: also learn each training volume as another scanner might show it.
     batch: vectors a step, normal and synthetic together (of each for "triplet"). subjects: how many subjects a batch
         is drawn from. iterations, learning_rate, decay: Adam; "linear" falls to zero over the second half.
     warm_up: share of the iterations with the likelihood alone (semi-push-pull only).
@@ -42,12 +46,14 @@ class Settings:
     weights: str = ""
     features: int = 0
     size: int = 192
+    side_mm: float = 200.0
     spacing_mm: float = 2.0
     slices: int = 3
     slice_stride: int = 1
     margin: float = 0.08
     normalisation: Literal["tissue", "range"] = "tissue"
     foreground: bool = True
+    equal_contrast: bool = True
     contrast_iterations: int = 0
     contrast_batch: int = 32
     contrast_rate: float = 5e-4
@@ -57,15 +63,17 @@ class Settings:
     standardise: bool = True
     loss: Literal["spp", "triplet", "likelihood"] = "spp"
     focal_weights: bool = False
-    spp_weight: float = 1.0
+    spp_weight: float = 10.0
     beta: float = 0.05
     tau: float = 0.1
     noise: float = 1.0
     relative_noise: bool = True
-    views: int = 1
-    batch: int = 4096
+    lesions: int = 2
+    lesion_share: float = 0.67
+    changed: bool = True
+    batch: int = 2048
     subjects: int = 8
-    iterations: int = 3000
+    iterations: int = 1500
     learning_rate: float = 1e-3
     decay: Literal["linear", "none"] = "linear"
     warm_up: float = 0.05
@@ -74,7 +82,7 @@ class Settings:
     smooth_px: float = 4.0
     slice_share: float = 0.05
     held_out: float = 0.15
-    checkpoint_every: int = 250
+    checkpoint_every: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,6 +90,8 @@ class Settings:
             raise BadInput(f"SimpleSliceNet's size must be a multiple of 32 from 64 on, not {self.size}.")
         if self.slices < 1 or self.slice_stride not in (1, self.slices):
             raise BadInput(f"The slice stride must be 1 or {self.slices}, not {self.slice_stride}.")
+        if self.lesion_share > 0 and self.lesions < 1:
+            raise BadInput("A share of lesions needs lesions.", "Set lesions to 1 or more, or lesion_share to 0.")
         if self.heatmap == "contrast" and not self.contrast_iterations:
             raise BadInput("The contrast heatmap needs stage 0.", "Set contrast_iterations, say to 4000.")
 
@@ -95,11 +105,17 @@ class Settings:
             slice_stride=3,
             spacing_mm=1.0,
             foreground=False,
+            side_mm=0.0,
+            equal_contrast=False,
             height=False,
             standardise=False,
+            spp_weight=1.0,
+            batch=4096,
             noise=0.08,
             relative_noise=False,
-            views=0,
+            lesions=0,
+            lesion_share=0.0,
+            changed=False,
             subjects=1,
             decay="none",
         )
@@ -125,6 +141,14 @@ class Settings:
     def tiny(cls) -> Settings:
         """A model that trains in seconds, for tests of the mechanics."""
         return replace(
-            cls(), weights="random", size=64, blocks=2, iterations=20, batch=256, checkpoint_every=10, views=0,
+            cls(),
+            weights="random",
+            size=64,
+            blocks=2,
+            iterations=20,
+            batch=256,
+            checkpoint_every=10,
+            changed=False,
+            lesions=1,
             slices=1,
-        )  # fmt: skip
+        )

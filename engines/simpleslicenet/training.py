@@ -35,8 +35,15 @@ def condition(place: Tensor, settings: Settings) -> Tensor:
 class FlowTrainer:
     """One training run: owns the flow and its optimiser, offers `step` and `validate` to the shared loop."""
 
-    def __init__(self, settings: Settings, healthy: FeatureStore, held_out: FeatureStore, device: torch.device) -> None:
-        self.settings, self.healthy, self.device = settings, healthy, device
+    def __init__(
+        self,
+        settings: Settings,
+        healthy: FeatureStore,
+        held_out: FeatureStore,
+        lesions: FeatureStore,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.healthy, self.lesions, self.device = settings, healthy, lesions, device
         torch.manual_seed(settings.seed)
         self.flow = new_flow(settings, healthy.width)
         mean, deviation = healthy.moments()
@@ -74,7 +81,7 @@ class FlowTrainer:
         return self.state
 
     def step(self, iteration: int) -> Mapping[str, float]:
-        """One optimiser step on fresh places and their noisy twins (other places' twins make no difference)."""
+        """One optimiser step on fresh places and as many synthetic ones: noisy twins and places of planted lesions."""
         settings = self.settings
         spp = settings.loss == "spp" and iteration >= settings.warm_up * settings.iterations
         count = settings.batch if settings.loss == "triplet" else settings.batch // 2
@@ -85,7 +92,12 @@ class FlowTrainer:
             terms = {"likelihood": self._likelihood_loss(likely)}
         else:
             noise = torch.randn(features.shape, generator=self.random).to(self.device) * self.noise
-            both = self._log_likelihood(torch.cat([features, features + noise]), torch.cat([code, code]))
+            synthetic, told = features + noise, code
+            if planted := round(settings.lesion_share * count):
+                lesions, place = self.lesions.draw(planted, settings.subjects, self.random)
+                synthetic = torch.cat([lesions.to(self.device), synthetic[planted:]])
+                told = torch.cat([condition(place, settings).to(self.device), code[planted:]])
+            both = self._log_likelihood(torch.cat([features, synthetic]), torch.cat([code, told]))
             terms = self._contrastive(*both.chunk(2))
         loss = torch.stack(list(terms.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
