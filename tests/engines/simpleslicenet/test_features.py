@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
-from engines.blocks.appearance import changed_appearance
+from engines.blocks.appearance import changed_appearance, equal_contrast
 from engines.blocks.coarse import coarsened
 from engines.blocks.patch_features import aggregate, feature_size, pool_slices, slabs_to_slices
 from engines.blocks.place_scores import LEVELS, PlaceScale
+from engines.blocks.planted_lesion import planted
 from engines.blocks.slab_features import Slabs
 from engines.blocks.slice_encoder import SliceEncoder, load_encoder, random_encoder
 from engines.errors import BadInput
@@ -137,6 +140,32 @@ def test_usual_score_of_a_place_is_taken_off() -> None:
     assert abs(float(found[:, 0].mean())) < 0.5
     again = PlaceScale.from_arrays(scale.to_arrays())
     assert torch.equal(again.mean, scale.mean)
+
+
+def test_planted_lesion_lies_inside_and_nothing_else_changes() -> None:
+    stack = prepare_slices(phantoms.brain().volume, 64)
+    ill, lesion = planted(stack, 8 * 64 / 210, seed=3)
+    assert 0 < lesion.sum() < 0.5 * stack.foreground.sum()
+    assert not (lesion & ~stack.foreground).any()
+    assert np.abs(ill.pictures - stack.pictures)[lesion].mean() > 0.05
+    far = ndimage.distance_transform_edt(~lesion) > 24
+    assert np.array_equal(ill.pictures[far], stack.pictures[far])
+
+
+def test_equal_contrast_makes_two_scanners_alike() -> None:
+    stack = prepare_slices(phantoms.brain().volume, 64)
+    flat = replace(stack, pictures=np.where(stack.foreground, 0.4 * stack.pictures, stack.pictures))
+    one, other = equal_contrast(stack), equal_contrast(flat)
+    assert np.abs(one.pictures - other.pictures)[stack.foreground].mean() < 0.01
+
+
+def test_all_brains_have_one_scale() -> None:
+    volume = phantoms.brain((96, 104, 20), affine=phantoms.centred_affine((96, 104, 20), (2.0, 2.0, 8.0))).volume
+    stack = prepare_slices(volume, 100, side_mm=200.0)
+    middle = stack.foreground[stack.foreground.shape[0] // 2]
+    length_mm = 2 * np.count_nonzero(middle.any(1))
+    assert length_mm == pytest.approx(2 * phantoms.HALF_AXES_MM[1], rel=0.08)
+    assert abs(np.flatnonzero(middle.any(1)).mean() - 49.5) < 2
 
 
 def test_changed_appearance_keeps_tissue_and_background() -> None:

@@ -18,10 +18,19 @@ from engines.simpleslicenet.contrast_training import ContrastTrainer
 from engines.simpleslicenet.flow import ConditionalFlow, CouplingBlock, rotation
 from engines.simpleslicenet.position import position_code
 from engines.simpleslicenet.settings import Settings
-from engines.simpleslicenet.training import FlowTrainer
+from engines.simpleslicenet.training import FlowTrainer, condition
 
 CPU = torch.device("cpu")
-TINY = replace(Settings.tiny(), iterations=30, checkpoint_every=10, batch=128, blocks=2, subjects=2)
+TINY = replace(
+    Settings.tiny(),
+    lesion_share=0.0,
+    spp_weight=1.0,
+    iterations=30,
+    checkpoint_every=10,
+    batch=128,
+    blocks=2,
+    subjects=2,
+)
 
 
 def silent(*_: object) -> None:
@@ -51,8 +60,11 @@ def test_log_determinant_is_that_of_the_jacobian() -> None:
     for parameter in flow.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     x, p = torch.randn(1, 8).double(), torch.randn(1, 12).double()
+    # Rotations are stored in float32, so their determinant is 1 within 1e-7 only.
     jacobian = torch.autograd.functional.jacobian(lambda v: flow(v, p)[0][0], x)[:, 0]
-    assert flow(x, p)[1].item() == pytest.approx(torch.linalg.slogdet(jacobian).logabsdet.item(), rel=1e-5)  # rotations are stored in float32
+    assert flow(x, p)[1].item() == pytest.approx(
+        torch.linalg.slogdet(jacobian).logabsdet.item(), rel=1e-5
+    )  # rotations are stored in float32
 
 
 def test_likelihood_of_the_middle_and_of_unit_distance() -> None:
@@ -115,7 +127,7 @@ def test_focal_weights_stay_finite_where_the_density_exceeds_one() -> None:
 @pytest.mark.parametrize("loss", ["spp", "triplet", "likelihood"])
 def test_training_makes_healthy_places_likelier_and_noisy_ones_less_so(loss: str, tmp_path: Path) -> None:
     settings = replace(TINY, loss=loss, iterations=40, checkpoint_every=20, learning_rate=5e-3)
-    trainer = FlowTrainer(settings, healthy(), healthy(1), CPU)
+    trainer = FlowTrainer(settings, healthy(), healthy(1), healthy(2), CPU)
     before = trainer.validate()
     state = trainer.run(tmp_path, resume=False, report=silent)
     assert trainer.validate() > before
@@ -124,8 +136,18 @@ def test_training_makes_healthy_places_likelier_and_noisy_ones_less_so(loss: str
         assert state.history[-1]["separation"] > 0.6
 
 
+def test_places_of_lesions_are_pushed_away(tmp_path: Path) -> None:
+    lesions = FeatureStore(tuple((3 - part).astype(np.float16) for part in healthy(2).features), healthy(2).places)
+    settings = replace(TINY, lesion_share=1.0, spp_weight=10.0, iterations=40, learning_rate=5e-3)
+    trainer = FlowTrainer(settings, healthy(), healthy(1), lesions, CPU)
+    trainer.run(tmp_path, resume=False, report=silent)
+    features, place = lesions.draw(100, 3, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert trainer.flow.log_likelihood(features, condition(place, settings)).mean() < trainer.validate() - 0.5
+
+
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    whole = FlowTrainer(TINY, healthy(), healthy(1), CPU)
+    whole = FlowTrainer(TINY, healthy(), healthy(1), healthy(2), CPU)
     whole.run(tmp_path / "whole", resume=False, report=silent)
 
     def killed(done: int, _total: int, _text: str) -> None:
@@ -133,8 +155,8 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        FlowTrainer(TINY, healthy(), healthy(1), CPU).run(tmp_path / "cut", resume=False, report=killed)
-    again = FlowTrainer(TINY, healthy(), healthy(1), CPU)
+        FlowTrainer(TINY, healthy(), healthy(1), healthy(2), CPU).run(tmp_path / "cut", resume=False, report=killed)
+    again = FlowTrainer(TINY, healthy(), healthy(1), healthy(2), CPU)
     again.run(tmp_path / "cut", resume=True, report=silent)
     for mine, theirs in zip(whole.flow.parameters(), again.flow.parameters(), strict=True):
         assert torch.equal(mine, theirs)
@@ -181,5 +203,8 @@ def test_presets_are_the_published_choices() -> None:
     assert (plos.blocks, plos.loss, plos.height, plos.standardise) == (8, "triplet", False, False)
     with pytest.raises(BadInput, match="no preset"):
         Settings.preset("best")
+    assert (arxiv.lesion_share, plos.lesion_share) == (0, 0)
     with pytest.raises(BadInput, match="stage 0"):
         Settings(heatmap="contrast")
+    with pytest.raises(BadInput, match="needs lesions"):
+        Settings(lesions=0)
