@@ -22,12 +22,13 @@ from engines.files import load_volume
 from engines.healthy import HealthyScores
 from engines.itermask3d import CARD
 from engines.itermask3d.fast import FastUNet3d, brain_box, quickest
+from engines.itermask3d.healthy_error import HealthyError
 from engines.itermask3d.masking import high_frequency_image
 from engines.itermask3d.network import UNet3d, channels_last
 from engines.itermask3d.preparation import Grid, normalised, prepare
 from engines.itermask3d.scoring import heatmap, iteration_masks, slice_scores, study_score
 from engines.itermask3d.settings import Settings
-from engines.itermask3d.shrinking import Scene, Shrunk, schedule, shrink, threshold_curves
+from engines.itermask3d.shrinking import Scene, Shrunk, errors, schedule, shrink, threshold_curves
 from engines.itermask3d.threshold import STEPS, Decision, Floats, choose_threshold
 from engines.itermask3d.training import Trainer, healthy_volumes
 from engines.model_card import ModelCard, TrainingData
@@ -62,6 +63,7 @@ class IterMask3d:
         self.settings = _settings(loaded.card)
         self.device = devices.choose(device)
         self.calibration = Calibration.from_arrays(loaded.calibration)
+        self._healthy = HealthyError.from_arrays(loaded.calibration, self.settings.size)
         network = UNet3d(self.settings.width)
         try:
             network.load_state_dict({key: torch.from_numpy(value) for key, value in loaded.weights.items()})
@@ -110,18 +112,15 @@ class IterMask3d:
     def _find(
         self, grid: Grid, settings: Settings, curve: Floats | None, where: str, report: Report
     ) -> tuple[Floats, Decision, Shrunk]:
-        head, brain = torch.from_numpy(grid.head).to(where), torch.from_numpy(grid.brain).to(where)
-        volume = normalised(head, brain)[None, None]
-        scene = Scene(volume, high_frequency_image(volume, settings.radius), brain[None, None])
-        noise = _noise(volume, settings.seed)
-        fill = self._fill(brain, where)
+        scene = self._scene(grid, settings, where)
+        noise, fill = _noise(scene.volumes, settings.seed), self._fill(scene.brains[0, 0], where)
         before = 0
         seen: list[Tensor] = []
         if curve is None:
             steps = schedule(settings)
-            curves, seen = threshold_curves(
-                fill, scene, noise, steps=steps, report=_part(report, 0, len(steps) + settings.max_iterations)
-            )
+            inner = _part(report, 0, len(steps) + settings.max_iterations)
+            keep = settings.start == "threshold"
+            curves, seen = threshold_curves(fill, scene, noise, steps=steps, keep=keep, report=inner)
             curve, before = curves[0], len(steps)
         decision = choose_threshold(curve, settings.gamma, settings.y_limit)
         start = scene.brains
@@ -130,6 +129,20 @@ class IterMask3d:
         inner = _part(report, before, before + settings.max_iterations)
         [shrunk] = shrink(fill, scene, [decision.threshold], start, noise, settings, inner)
         return curve, decision, shrunk
+
+    def _scene(self, grid: Grid, settings: Settings, where: str) -> Scene:
+        head, brain = torch.from_numpy(grid.head).to(where), torch.from_numpy(grid.brain).to(where)
+        volume = normalised(head, brain)[None, None]
+        weights = self._healthy.weights(brain) if settings.relative else brain.to(volume.dtype)
+        return Scene(volume, high_frequency_image(volume, settings.radius), brain[None, None], weights[None, None])
+
+    @torch.no_grad()
+    def first_error(self, grid: Grid) -> Tensor:
+        """Squared error of the very first pass, the whole brain masked, without regard to the place: (i, j, k)."""
+        scene = self._scene(grid, dataclasses.replace(self.settings, relative=False), self.device.name)
+        noise = _noise(scene.volumes, self.settings.seed)
+        error, _ = errors(self._fill(scene.brains[0, 0], self.device.name), scene, scene.brains, noise(0))
+        return error[0, 0]
 
     def _fill(self, brain: Tensor, where: str) -> Callable[[Tensor], Tensor]:
         """The network on the brain's box, in the device's precision."""
@@ -213,16 +226,23 @@ class IterMask3d:
         """Measure heatmaps and scores of the healthy val subjects and store their percentiles."""
         engine = cls(model, device)
         samples = cohort.select(split="val", label="normal").samples
-        scores = HealthyScores()
+        measured = []
         for done, sample in enumerate(samples):
-            report(done, len(samples), f"calibrating on {sample.subject}")
+            report(done, 2 * len(samples), f"measuring healthy errors of {sample.subject}")
+            grid = prepare(load_volume(sample), engine.settings)
+            measured.append((engine.first_error(grid), torch.from_numpy(grid.brain)))
+        if measured:
+            engine._healthy = HealthyError.measured(measured)
+        scores = HealthyScores()
+        for done, sample in enumerate(samples, len(samples)):
+            report(done, 2 * len(samples), f"calibrating on {sample.subject}")
             volume = load_volume(sample)
             result = engine.detect(volume)
             heights = slice_heights(result.region, volume.affine, volume.slice_axis)
             values = result.heatmap[result.region]
             scores.add(sample.subject, values, result.slice_scores, heights, result.score)
-        model_package.replace_calibration(model, scores.build().to_arrays())
-        report(len(samples), len(samples), "calibrated")
+        model_package.replace_calibration(model, {**scores.build().to_arrays(), **engine._healthy.to_arrays()})
+        report(1, 1, "calibrated")
 
 
 LIMITS = (

@@ -21,7 +21,8 @@ def heatmap(grid: Grid, shrunk: Shrunk, threshold: float, settings: Settings) ->
 
     Smoothed inside the brain: an error of one voxel next to a sulcus is no finding.
     """
-    error = shrunk.error.float().cpu().numpy()
+    chosen = shrunk.error if settings.heat == "last" else shrunk.mean_error
+    error = chosen.float().cpu().numpy()
     sigma = settings.smooth_mm / settings.voxel_mm
     if sigma > 0:
         inside = grid.brain.astype(np.float32)

@@ -34,6 +34,9 @@ class Settings:
     stop_ratio: phase B ends when the mask shrinks by less than this share; max_iterations: or after so many steps.
     composite: keep unmasked tissue as it is before comparing, so that the mask can only shrink (IterMask2).
     mode: "exact" tries each percentile, "fast" every coarse_step-th and interpolates.
+    relative: errors are divided by those of healthy brains at the same place, so that the brain's rim does not drown
+        a lesion; the published ones are as they are.
+    heat: the heatmap shows the error of the last pass (published) or the mean over the passes of phase B.
     smooth_mm: Gaussian sigma of the heatmap inside the brain; 0 as published.
     score: what a study's score is: the share of the brain in the final mask, or the mean error inside the brain.
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
@@ -59,7 +62,9 @@ class Settings:
     composite: bool = False
     mode: Mode = "exact"
     coarse_step: int = 5
-    smooth_mm: float = 2.0
+    relative: bool = True
+    heat: Literal["last", "mean"] = "mean"
+    smooth_mm: float = 4.0
     score: Score = "mask"
     checkpoint_every: int = 500
     seed: int = 0
@@ -87,6 +92,8 @@ class Settings:
                 augment="reference",
                 decay="reference",
                 ema=0.0,
+                relative=False,
+                heat="last",
                 smooth_mm=0.0,
             )
         raise BadInput(f"IterMask3D has no preset '{name}'.", "Choose 'default' or 'paper'.")

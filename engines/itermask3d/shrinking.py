@@ -25,16 +25,20 @@ Noise = Callable[[int], Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Normalised volumes, their high-frequency images and brains (bool): (n, 1, i, j, k) each."""
+    """Normalised volumes, their high-frequency images and brains (bool): (n, 1, i, j, k) each.
+
+    weights: factors of the squared error, 0 outside the brain; as published the brains themselves.
+    """
 
     volumes: Tensor
     edges: Tensor
     brains: Tensor
+    weights: Tensor
 
     def of(self, chosen: Sequence[int]) -> Scene:
         """Some of the volumes."""
         index = list(chosen)
-        return Scene(self.volumes[index], self.edges[index], self.brains[index])
+        return Scene(self.volumes[index], self.edges[index], self.brains[index], self.weights[index])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +61,7 @@ def errors(fill: Fill, scene: Scene, masks: Tensor, noise: Tensor, *, composite:
     filled = fill(masked_input(scene.volumes, scene.edges, masks, noise)).to(scene.volumes.dtype)
     if composite:
         filled = torch.where(masks, filled, scene.volumes)
-    return (scene.volumes - filled).square() * scene.brains, filled
+    return (scene.volumes - filled).square() * scene.weights, filled
 
 
 def percentile(error: Tensor, brain: Tensor, step: int) -> float:
@@ -76,9 +80,10 @@ def threshold_curves(
     noise: Noise,
     *,
     steps: Sequence[int] = range(1, STEPS + 1),
+    keep: bool = False,
     report: Report = silent,
 ) -> tuple[Floats, list[Tensor]]:
-    """Phase A: tau of each volume, (n, 100), and the error each step was read from.
+    """Phase A: tau of each volume, (n, 100), and with `keep` the error each step was read from (much memory).
 
     The mask is forced to the (100 - t) % of the brain with the highest error, step by step. Left-out steps are
     interpolated (tau(0) = 0).
@@ -89,7 +94,8 @@ def threshold_curves(
     for number, step in enumerate(steps):
         report(number, len(steps), "finding the threshold")
         error, _ = errors(fill, scene, masks, noise(number))
-        seen.append(error)
+        if keep:
+            seen.append(error)
         known[:, number + 1] = [percentile(error[n], scene.brains[n], step) for n in range(count)]
         limits = torch.as_tensor(known[:, number + 1], dtype=error.dtype, device=error.device)
         masks = error > limits.view(-1, 1, 1, 1, 1)

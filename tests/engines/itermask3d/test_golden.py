@@ -119,8 +119,8 @@ def box_mean(shown: torch.Tensor) -> torch.Tensor:
 def run(name: str, fill: Callable[[torch.Tensor], torch.Tensor]) -> tuple[np.ndarray, torch.Tensor, Shrunk]:
     chosen = golden.VALUES[name]["settings"]
     volumes, brains = golden.scene()
-    scene = Scene(volumes, high_frequency_image(volumes, chosen[golden.RADIUS]), brains)
-    curves, seen = threshold_curves(fill, scene, golden.noise)
+    scene = Scene(volumes, high_frequency_image(volumes, chosen[golden.RADIUS]), brains, brains)
+    curves, seen = threshold_curves(fill, scene, golden.noise, keep=True)
     decision = choose_threshold(curves[0], chosen["gamma"], chosen["y_limit"])
     whole = chosen["phase B start"] == "brain_mask"
     starts = brains if whole else seen[decision.step - 1] > decision.threshold
@@ -157,7 +157,7 @@ def test_loop_with_the_network(network: UNet3d) -> None:
     # Ten of the hundred steps, then phase B with the known threshold: the whole loop takes minutes in double precision.
     expected, chosen = golden.VALUES["loop_3_unet"]["outputs"], golden.VALUES["loop_3_unet"]["settings"]
     volumes, brains = golden.scene()
-    scene = Scene(volumes, high_frequency_image(volumes, chosen[golden.RADIUS]), brains)
+    scene = Scene(volumes, high_frequency_image(volumes, chosen[golden.RADIUS]), brains, brains)
     curves, _ = threshold_curves(network, scene, golden.noise, steps=range(1, 6))
     known = next(value for key, value in expected.items() if key.startswith("tau(1,2"))
     assert curves[0, [0, 1, 4]].tolist() == near(known[:3])
@@ -169,7 +169,7 @@ def test_loop_with_the_network(network: UNet3d) -> None:
 
 def test_forced_mask_sizes() -> None:
     volumes, brains = golden.scene()
-    scene = Scene(volumes, high_frequency_image(volumes, 15), brains)
+    scene = Scene(volumes, high_frequency_image(volumes, 15), brains, brains)
     error, _ = errors(box_mean, scene, brains, golden.noise(0))
     sizes = [int((error > percentile(error[0], brains[0], step)).sum()) for step in (1, 10, 50, 90, 99, 100)]
     assert sizes == [*golden.VALUES["loop_0_toy"]["outputs"]["phase A mask sizes at passes 0,1,10,50,90,99"][1:], 0]
@@ -180,7 +180,7 @@ def test_a_batch_gives_each_volume_its_own_threshold_and_end() -> None:
     both = torch.cat([volumes, volumes.flip(2) * 0.7 - 0.9])
     inside = torch.cat([brains, brains.flip(2) & (torch.arange(32) > 8)])
     both = torch.where(inside, both, -3.0)
-    scene = Scene(both, high_frequency_image(both, 15), inside)
+    scene = Scene(both, high_frequency_image(both, 15), inside, inside)
     settings = replace(Settings(), gamma=0.03)
 
     def thresholds(part: Scene) -> tuple[np.ndarray, list[Shrunk]]:
