@@ -45,6 +45,9 @@ class FeatureStore:
         """Number of features."""
         return int(self.features[0].shape[1])
 
+    def __add__(self, other: FeatureStore) -> FeatureStore:
+        return FeatureStore(self.features + other.features, self.places + other.places)
+
     def __len__(self) -> int:
         return sum(len(part) for part in self.features)
 
@@ -80,15 +83,15 @@ def stored_features(
     folder: Path,
     device: Device,
     report: Report,
-) -> FeatureStore:
-    """The features of all samples in all versions, computing those that `folder` lacks.
+) -> dict[Version, FeatureStore]:
+    """The features of all samples, a store for each version, computing those that `folder` lacks.
 
     Samples on which nothing is seen are left out; raises BadCohort when none is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # All that features depend on is in a file's name, so that none is ever taken for another.
     common = (cohort.digest, network_digest(encoder), view)
-    features, places = [], []
+    found = {version: FeatureStore((), ()) for version in versions}
     for number, sample in enumerate(samples):
         report(number, len(samples), "looking at slices")
         names = [hashlib.sha256(repr((*common, sample.volume, one)).encode()).hexdigest()[:16] for one in versions]
@@ -102,16 +105,15 @@ def stored_features(
             rows, where = _seen_as(version, seen, int(name[:8], 16), encoder, view, device)
             _save(folder / f"{name}.places.npy", where.numpy())
             _save(folder / f"{name}.npy", rows.half().numpy())
-        for name in names:
+        for version, name in zip(versions, names, strict=True):
             mapped = np.load(folder / f"{name}.npy", mmap_mode="r")
             if len(mapped):
-                features.append(mapped)
-                places.append(np.load(folder / f"{name}.places.npy", mmap_mode="r"))
-    if not features:
+                found[version] += FeatureStore((mapped,), (np.load(folder / f"{name}.places.npy", mmap_mode="r"),))
+    if not len(found[versions[0]]):
         raise BadCohort(
             "The cohort has no healthy volume to learn from.", "Label some subjects of the split 'train' as normal."
         )
-    return FeatureStore(tuple(features), tuple(places))
+    return found
 
 
 def network_digest(network: nn.Module) -> str:

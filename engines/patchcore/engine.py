@@ -14,7 +14,7 @@ from torch import Tensor
 from engines import device as devices
 from engines import model_package, setting_values
 from engines.blocks import network_weights
-from engines.blocks.feature_store import stored_features
+from engines.blocks.feature_store import FeatureStore, stored_features
 from engines.blocks.finding import Run, finding, no_calibration
 from engines.blocks.healthy_samples import healthy_samples
 from engines.blocks.patch_features import feature_size
@@ -119,10 +119,11 @@ class PatchCore:
             encoder, digest = load_encoder(settings.backbone, settings.weights)
         feature_size(encoder.channels[1:3], settings.features)
         folder = out.with_name(out.name + ".training")
-        found = stored_features(
-            cohort, samples, ("plain", "changed") if settings.changed else ("plain",), encoder, View.of(settings),
-            folder / "features", devices.choose(device), report,
-        )  # fmt: skip
+        versions = ("plain", "changed") if settings.changed else ("plain",)
+        stores = stored_features(
+            cohort, samples, versions, encoder, View.of(settings), folder / "features", devices.choose(device), report
+        )
+        found = sum(stores.values(), start=FeatureStore((), ()))
         random = torch.Generator().manual_seed(settings.seed)
         candidates, _ = found.draw(min(settings.candidates, len(found)), len(found.features), random)
         memory = candidates[coreset(candidates, settings.memory, settings.projection, random, report)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from engines.blocks.feature_store import Version, stored_features
+from engines.blocks.feature_store import FeatureStore, Version, stored_features
 from engines.blocks.healthy_samples import healthy_samples
 from engines.blocks.network_weights import gathered
 from engines.blocks.patch_features import feature_size
@@ -54,23 +55,42 @@ def fit_networks(
         trainer = ContrastTrainer(settings, encoder, _pictures(healthy, settings, report), device.torch)
         seconds += trainer.run(folder / "contrast", resume=resume, report=report).seconds
         networks["decoder"] = trainer.decoder
-    flow: nn.Module
+    flow, sigma = new_flow(settings, feature_size(encoder.channels[1:3], settings.features)), 0.0
     if settings.heatmap == "likelihood":
-        features = folder / "features"
-        learned, apart, lesions = (
-            stored_features(cohort, samples, versions, encoder, View.of(settings), features, device, report)
-            for samples, versions in _wanted(settings, healthy, held_out)
-        )
-        fit = FlowTrainer(settings, learned, apart, lesions, device.torch)
+
+        def features(samples: list[Sample], versions: tuple[Version, ...]) -> dict[Version, FeatureStore]:
+            where = folder / "features"
+            return stored_features(cohort, samples, versions, encoder, View.of(settings), where, device, report)
+
+        fit = _flow_trainer(settings, features, healthy, held_out, device)
         state = fit.run(folder / "flow", resume=resume, report=report)
         seconds += state.seconds
         flow, sigma = fit.flow, fit.noise.mean().item()
         if state.best:
             flow.load_state_dict(state.best)
-    else:
-        flow, sigma = new_flow(settings, feature_size(encoder.channels[1:3], settings.features)), 0.0
     networks["flow"] = flow
     return Fitted(gathered(networks), digest, sigma, seconds)
+
+
+def _flow_trainer(
+    settings: Settings,
+    features: Callable[[list[Sample], tuple[Version, ...]], dict[Version, FeatureStore]],
+    healthy: list[Sample],
+    held_out: list[Sample],
+    device: Device,
+) -> FlowTrainer:
+    known: tuple[Version, ...] = ("plain", "changed") if settings.changed else ("plain",)
+    planted = tuple(f"lesion {number}" for number in range(settings.lesions)) if settings.lesion_share > 0 else ()
+    learned = features(healthy, known + planted)
+    apart = features(held_out, ("plain", *planted[:1]))
+    ill = _joined(learned, planted), _joined(apart, planted[:1])
+    # In a brain too small for a lesion nothing is planted; noise alone has to do then.
+    lesions = ill if all(len(part) for part in ill) else None
+    return FlowTrainer(settings, _joined(learned, known), apart["plain"], lesions, device.torch)
+
+
+def _joined(stores: dict[Version, FeatureStore], versions: tuple[Version, ...]) -> FeatureStore:
+    return sum((stores[version] for version in versions), start=FeatureStore((), ()))
 
 
 def _encoder(settings: Settings) -> tuple[SliceEncoder, str]:
@@ -86,12 +106,3 @@ def _pictures(samples: list[Sample], settings: Settings, report: Report) -> Tens
         report(number, len(samples), "preparing slices for stage 0")
         found.append(torch.from_numpy(look(load_volume(sample), View.of(settings)).stack.pictures).half())
     return torch.cat(found)
-
-
-def _wanted(
-    settings: Settings, healthy: list[Sample], held_out: list[Sample]
-) -> list[tuple[list[Sample], tuple[Version, ...]]]:
-    """Which samples are learned in which versions: healthy, held out, with lesions."""
-    planted = tuple(f"lesion {number}" for number in range(settings.lesions))
-    known: tuple[Version, ...] = ("plain", "changed") if settings.changed else ("plain",)
-    return [(healthy, known), (held_out, ("plain",)), (healthy, planted or ("plain",))]

@@ -33,17 +33,21 @@ def condition(place: Tensor, settings: Settings) -> Tensor:
 
 
 class FlowTrainer:
-    """One training run: owns the flow and its optimiser, offers `step` and `validate` to the shared loop."""
+    """One training run: owns the flow and its optimiser, offers `step` and `validate` to the shared loop.
+
+    lesions: places of planted lesions of the training subjects and of the held-out ones; None = noise only.
+    """
 
     def __init__(
         self,
         settings: Settings,
         healthy: FeatureStore,
         held_out: FeatureStore,
-        lesions: FeatureStore,
+        lesions: tuple[FeatureStore, FeatureStore] | None,
         device: torch.device,
     ) -> None:
-        self.settings, self.healthy, self.lesions, self.device = settings, healthy, lesions, device
+        self.settings, self.healthy, self.device = settings, healthy, device
+        self.lesions = lesions[0] if lesions else None
         torch.manual_seed(settings.seed)
         self.flow = new_flow(settings, healthy.width)
         mean, deviation = healthy.moments()
@@ -57,8 +61,7 @@ class FlowTrainer:
         self.noise = self.noise.to(device)
         # Numbers are drawn on the CPU: rows are read from the disk there.
         self.random = torch.Generator().manual_seed(settings.seed)
-        drawn = held_out.draw(VALIDATED, len(held_out.features), torch.Generator().manual_seed(settings.seed))
-        self.held_out = drawn[0].to(device), condition(drawn[1], settings).to(device)
+        self.held_out = [self._chosen(part) for part in (held_out, *(lesions[1:] if lesions else ()))]
         self.optimiser = torch.optim.Adam(self.flow.parameters(), lr=settings.learning_rate)
         self._watched: dict[str, float] = {}
         self.state = TrainingState(modules={"flow": self.flow}, optimisers={"flow": self.optimiser}, random=self.random)
@@ -93,7 +96,8 @@ class FlowTrainer:
         else:
             noise = torch.randn(features.shape, generator=self.random).to(self.device) * self.noise
             synthetic, told = features + noise, code
-            if planted := round(settings.lesion_share * count):
+            if self.lesions is not None:
+                planted = round(settings.lesion_share * count)
                 lesions, place = self.lesions.draw(planted, settings.subjects, self.random)
                 synthetic = torch.cat([lesions.to(self.device), synthetic[planted:]])
                 told = torch.cat([condition(place, settings).to(self.device), code[planted:]])
@@ -134,5 +138,18 @@ class FlowTrainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Mean log-likelihood of held-out healthy places: a choice without any label of a lesion."""
-        return self._log_likelihood(*self.held_out).mean().item()
+        """How well held-out healthy places stand out from lesions planted beside them (AUROC), else their likelihood.
+
+        A choice without any label of a real lesion.
+        """
+        healthy, *planted = (self._log_likelihood(*part).cpu() for part in self.held_out)
+        if not planted:
+            return healthy.mean().item()
+        truth = torch.cat([torch.ones_like(healthy), torch.zeros_like(planted[0])])
+        return float(roc_auc_score(truth.numpy(), torch.cat([healthy, *planted]).numpy()))
+
+    def _chosen(self, held_out: FeatureStore) -> tuple[Tensor, Tensor]:
+        """The same places at every validation: features and what the flow is told of them."""
+        random = torch.Generator().manual_seed(self.settings.seed)
+        features, place = held_out.draw(VALIDATED, len(held_out.features), random)
+        return features.to(self.device), condition(place, self.settings).to(self.device)
