@@ -46,14 +46,18 @@ class Shrunk:
     """What phase B found in one volume.
 
     filled, error: (i, j, k) of the last pass. masks: bool (i, j, k) each, from the first one to the final one; the last
-    pass was made with the one before the final. mean_error: over all passes. passes: how many.
+    pass was made with the one before the final. mean_error: over all passes.
     """
 
     filled: Tensor
     error: Tensor
     mean_error: Tensor
     masks: tuple[Tensor, ...]
-    passes: int
+
+    @property
+    def passes(self) -> int:
+        """How often the network ran."""
+        return len(self.masks) - 1
 
 
 def errors(fill: Fill, scene: Scene, masks: Tensor, noise: Tensor, *, composite: bool = False) -> tuple[Tensor, Tensor]:
@@ -125,18 +129,16 @@ def shrink(
         current = torch.stack([masks[n][-1] for n in active])[:, None]
         error, filled = errors(fill, scene.of(active), current, noise(STEPS + iteration), composite=settings.composite)
         sums[active] += error
-        last = iteration + 1 == settings.max_iterations
         going = []
         for place, n in enumerate(active):
             updated = error[place, 0] > thresholds[n]
             before, after = int(masks[n][-1].sum()), int(updated.sum())
             masks[n].append(updated)
             shrinks = before > 0 and (before - after) / before >= settings.stop_ratio
-            if shrinks and not last:
+            if shrinks and iteration + 1 < settings.max_iterations:
                 going.append(n)
             else:
-                mean = sums[n, 0] / (iteration + 1)
-                found[n] = Shrunk(filled[place, 0], error[place, 0], mean, tuple(masks[n]), iteration + 1)
+                found[n] = Shrunk(filled[place, 0], error[place, 0], sums[n, 0] / (iteration + 1), tuple(masks[n]))
         active = going
         if not active:
             break
