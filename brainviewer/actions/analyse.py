@@ -20,6 +20,14 @@ def menu(at: Context) -> Menu:
                 lambda: at.engines.can_run,
             ),
             Action(
+                "analyse.run_all",
+                "Run all engines",
+                "Run every engine that has a model for the series in view, one after the other",
+                at.engines.run_all,
+                ("Ctrl+Shift+R",),
+                at.engines.can_run_all,
+            ),
+            Action(
                 "analyse.cancel",
                 "Cancel",
                 "Stop what is being worked on; else leave full view",

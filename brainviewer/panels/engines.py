@@ -75,7 +75,12 @@ class EnginesPanel(QWidget):
         self._engine.currentIndexChanged.connect(self._choose_engine)
         self._model.currentIndexChanged.connect(self._choose_model)
         self._device.currentIndexChanged.connect(self._choose_device)
+        self._run_all = QPushButton("Run all")
+        self._run_all.setToolTip(
+            "Run every engine that has a model for this series, one after the other (Ctrl+Shift+R)"
+        )
         self._run.clicked.connect(self.run)
+        self._run_all.clicked.connect(self.run_all)
         self._cancel.clicked.connect(self._detecting.cancel_all)
         self._add.clicked.connect(self.add_model_requested)
 
@@ -89,7 +94,7 @@ class EnginesPanel(QWidget):
         engine = column(label("Engine", "caption"), self._engine, self._paper, spacing=GRID // 2)
         self._runs_part = QWidget()
         self._runs_part.setLayout(column(line(), label("Runs on this series", "caption"), self._runs))
-        buttons = row(self._run, self._cancel)
+        buttons = row(self._run, self._run_all, self._cancel)
         buttons.setStretch(0, 1)
         self.setLayout(
             column(
@@ -129,6 +134,31 @@ class EnginesPanel(QWidget):
             return None
         title = run_title(self._engine.currentText(), model)
         return self._detecting.run(self.engine, title, model, self._device.currentData())
+
+    def fitting_models(self) -> dict[str, Model]:
+        """The model of each engine that is made for the series in view: the one used last, else the first."""
+        series = self._session.series
+        found: dict[str, Model] = {}
+        for model in self._models if series is not None else ():
+            key, last = model.card.engine, self._settings.model_of.get(model.card.engine, "")
+            if key in engines.cards() and _fits(model, series.modality if series is not None else ""):
+                found[key] = model if key not in found or str(model.folder) == last else found[key]
+        return found
+
+    def can_run_all(self) -> bool:
+        """True when some engine has a model for the complete series in view."""
+        return self._session.complete and not self._session.damaged and bool(self.fitting_models())
+
+    def run_all(self) -> list[Job]:
+        """Run every engine that has a model for the series in view, one after the other; one that fails stops none."""
+        if not self.can_run_all():
+            return []
+        cards = engines.cards()
+        jobs = [
+            self._detecting.run(key, run_title(cards[key].title, model), model, self._device.currentData())
+            for key, model in self.fitting_models().items()
+        ]
+        return [job for job in jobs if job is not None]
 
     def run_if_fitting(self) -> Job | None:
         """Run, but only with a model made for the modality in view."""
@@ -171,8 +201,17 @@ class EnginesPanel(QWidget):
         series = self._session.series
         if series is not None and series.uid != self._series_uid:
             self._series_uid = series.uid
+            self._prefer_fitting()
             self._fill_models()
         self.refresh()
+
+    def _prefer_fitting(self) -> None:
+        """Go to an engine that can run on this series where the chosen one cannot."""
+        fitting = self.fitting_models()
+        if fitting and self.engine not in fitting:
+            self._engine.blockSignals(True)
+            self._engine.setCurrentIndex(self._engine.findData(next(iter(fitting))))
+            self._engine.blockSignals(False)
 
     def _fill_models(self) -> None:
         """List the engine's models, those made for the modality in view first."""
@@ -206,6 +245,8 @@ class EnginesPanel(QWidget):
         self._hint.setVisible(bool(hint))
         busy = bool(self._detecting.jobs)
         self._run.setEnabled(self.can_run)
+        self._run_all.setVisible(len(self.fitting_models()) > 1)
+        self._run_all.setEnabled(self.can_run_all())
         self._run.setText("Run again" if self._ran_before() else "Run")
         self._cancel.setVisible(busy)
         self._working.setVisible(busy)

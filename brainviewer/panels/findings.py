@@ -57,7 +57,7 @@ class FindingsPanel(QWidget):
         heads.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         heads.setHighlightSections(False)
         heads.setStretchLastSection(True)
-        for section, width in enumerate((32, 150, 56, 72, 64, 190)):
+        for section, width in enumerate((36, 150, 76, 76, 72, 190)):
             self._table.setColumnWidth(section, width)
         self.setLayout(column(self._note, self._table, spacing=0))
         self._table.selectionModel().currentChanged.connect(self._go)

@@ -228,6 +228,7 @@ QToolButton { border: 1px solid transparent; border-radius: 4px; padding: 3px; b
 QToolButton:hover { background: $raised; }
 QToolButton:focus { border: 1px solid $accent; }
 QToolButton:checked { background: $raised; border: 1px solid $border; }
+QToolButton[popupMode="2"] { padding-right: 18px; border: 1px solid $border; }
 QToolButton[role="workspace"] { padding: 3px 12px; color: $muted; }
 QToolButton[role="workspace"]:checked { color: $text; border: 1px solid $accent; }
 QCheckBox, QRadioButton { spacing: 8px; min-height: 20px; }

@@ -11,10 +11,12 @@ import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 
+import engines
 from brainviewer.jobs.job import JobState
 from brainviewer.panels.theme import DARK, LIGHT
 from brainviewer.state.messages import Level
 from brainviewer.storage import crash_log, folders, settings
+from engines import model_package
 from tests.panels.conftest import write_head
 from tests.panels.watchdog import Watchdog
 
@@ -262,3 +264,19 @@ def test_a_bug_leaves_a_report_without_names_and_the_window_open(viewer, capsys)
 def test_reports_keep_places_and_types_only():
     text = 'Traceback:\n  File "/home/ann/app.py", line 3, in go\n    f("Doe")\nKeyError: "Doe"\n'
     assert crash_log.places(text) == ["  ann/app.py, line 3, in go", "KeyError"]
+
+
+def test_all_engines_that_fit_run_in_turn_and_the_panel_goes_to_one_of_them(qtbot, viewer, open_head, model):
+    other = folders.models_dir() / "other"
+    key = [key for key in engines.cards() if key != model_package.read_card(model).engine][0]
+    card = model_package.read_card(model)
+    model_package.write(other, card.model_copy(update={"engine": key}), {"w": np.zeros(3, np.float32)}, {})
+    foreign = card.model_copy(update={"engine": key, "modality": "CT"})
+    model_package.write(folders.models_dir() / "foreign", foreign, {"w": np.zeros(3, np.float32)}, {})
+    viewer.engines_panel.reload_models()
+    open_head(viewer)
+    assert viewer.engines_panel.engine in viewer.engines_panel.fitting_models()
+    assert viewer.engines_panel.fitting_models()[key].folder == other
+    jobs = viewer.engines_panel.run_all()
+    qtbot.waitUntil(lambda: all(not job.active for job in jobs), timeout=120_000)
+    assert {run.engine for run in viewer.session.runs} == set(viewer.engines_panel.fitting_models())
