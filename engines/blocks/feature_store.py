@@ -109,7 +109,7 @@ def stored_features(
             mapped = np.load(folder / f"{name}.npy", mmap_mode="r")
             if len(mapped):
                 found[version] += FeatureStore((mapped,), (np.load(folder / f"{name}.places.npy", mmap_mode="r"),))
-    if not len(found[versions[0]]):
+    if versions[0] == "plain" and not len(found["plain"]):
         raise BadCohort(
             "The cohort has no healthy volume to learn from.", "Label some subjects of the split 'train' as normal."
         )

@@ -80,17 +80,20 @@ def _flow_trainer(
     device: Device,
 ) -> FlowTrainer:
     known: tuple[Version, ...] = ("plain", "changed") if settings.changed else ("plain",)
-    planted = tuple(f"lesion {number}" for number in range(settings.lesions)) if settings.lesion_share > 0 else ()
-    learned = features(healthy, known + planted)
-    apart = features(held_out, ("plain", *planted[:1]))
-    ill = _joined(learned, planted), _joined(apart, planted[:1])
+    learned = _joined(features(healthy, known))
+    # In turn, so that the first lesions lie in as many different brains as there are.
+    wanted = settings.lesions if settings.lesion_share > 0 else 0
+    ill = FeatureStore((), ())
+    for number, first in enumerate(range(0, wanted, len(healthy))):
+        ill += _joined(features(healthy[: wanted - first], (f"lesion {number}",)))
+    apart = features(held_out, ("plain", "lesion 0") if wanted else ("plain",))
     # In a brain too small for a lesion nothing is planted; noise alone has to do then.
-    lesions = ill if all(len(part) for part in ill) else None
-    return FlowTrainer(settings, _joined(learned, known), apart["plain"], lesions, device.torch)
+    lesions = (ill, apart["lesion 0"]) if len(ill) and len(apart["lesion 0"]) else None
+    return FlowTrainer(settings, learned, apart["plain"], lesions, device.torch)
 
 
-def _joined(stores: dict[Version, FeatureStore], versions: tuple[Version, ...]) -> FeatureStore:
-    return sum((stores[version] for version in versions), start=FeatureStore((), ()))
+def _joined(stores: dict[Version, FeatureStore]) -> FeatureStore:
+    return sum(stores.values(), start=FeatureStore((), ()))
 
 
 def _encoder(settings: Settings) -> tuple[SliceEncoder, str]:

@@ -29,8 +29,8 @@ class Settings:
     loss: "spp" semi-push-pull (arXiv), "triplet" (journal), "likelihood" alone. focal_weights: the published weights of
         spp (unstable, README). spp_weight, beta, tau: weight of its terms, share of normals below the boundary, gap.
     noise: of the synthetic anomalies; relative_noise: in mean deviations of the healthy features.
-    lesions: how many lesions are planted into each healthy training volume; lesion_share: the share of the synthetic
-        anomalies that are places of such lesions, the rest is noise (0 = as published).
+    lesions: how many lesions are planted, one brain after the other; lesion_share: the share of the synthetic anomalies
+        that are places of such lesions, the rest is noise (0 = as published).
     changed: also learn each training volume as another scanner might show it.
     batch: vectors a step, normal and synthetic together (of each for "triplet"). subjects: how many subjects a batch
         is drawn from. iterations, learning_rate, decay: Adam; "linear" falls to zero over the second half.
@@ -68,12 +68,12 @@ class Settings:
     tau: float = 0.1
     noise: float = 1.0
     relative_noise: bool = True
-    lesions: int = 2
+    lesions: int = 36
     lesion_share: float = 0.67
     changed: bool = True
     batch: int = 2048
     subjects: int = 8
-    iterations: int = 1500
+    iterations: int = 700
     learning_rate: float = 1e-3
     decay: Literal["linear", "none"] = "linear"
     warm_up: float = 0.05
@@ -82,7 +82,7 @@ class Settings:
     smooth_px: float = 4.0
     slice_share: float = 0.05
     held_out: float = 0.15
-    checkpoint_every: int = 100
+    checkpoint_every: int = 50
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -149,6 +149,6 @@ class Settings:
             batch=256,
             checkpoint_every=10,
             changed=False,
-            lesions=1,
+            lesions=2,
             slices=1,
         )
