@@ -1,11 +1,13 @@
-"""Foreign-patch interpolation (FPI): blend a square of another normal picture in, for a whole batch on the device."""
+"""Pseudo-anomalies for a whole batch on the device: foreign patches (FPI), and blobs of another brightness."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 CORE = 0.6  # centres lie in this central share of the frame
+BRIGHT_SHARE = 0.7
 WIDEST, NARROWEST = 0.2, 0.05  # half-width of the square as a share of the side
 
 
@@ -35,6 +37,28 @@ def foreign_patches(normal: Tensor, generator: torch.Generator, foreground: Tens
     inside_col = (grid[None] - col[:, None] + 0.5).abs() < half[:, None]
     mask = (inside_row[:, :, None] & inside_col[:, None, :])[:, None].to(normal.dtype)
     return normal + alpha[:, None, None, None] * mask * (normal[other] - normal)
+
+
+def shifted_blobs(normal: Tensor, generator: torch.Generator, foreground: Tensor) -> Tensor:
+    """Pseudo-anomalous copies with one ragged blob each that is brighter or, less often, darker than the tissue.
+
+    Our extension: foreign tissue of the same contrast hardly teaches what a lesion that shines looks like. normal and
+    foreground: (n, 1, S, S). Half-axes 3 % to 20 % of the side, shift of the grey level by 0.15 to 0.8.
+    """
+    n, _, size, _ = normal.shape
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=normal.device, dtype=normal.dtype)
+
+    row, col = (at[:, None, None, None] for at in _foreground_centres(foreground, 0, size, generator))
+    grid = torch.arange(size, device=normal.device, dtype=normal.dtype)
+    half = size * (NARROWEST / 2 + WIDEST * rand(2, n, 1, 1, 1))
+    away = ((grid[:, None] - row) / half[0]) ** 2 + ((grid[None, :] - col) / half[1]) ** 2
+    ragged = functional.interpolate(rand(n, 1, 8, 8), (size, size), mode="bicubic", align_corners=True)
+    weight = torch.sigmoid(8 * (0.5 + ragged - away)) * foreground
+    sign = torch.where(rand(n, 1, 1, 1) < BRIGHT_SHARE, 1.0, -1.0)
+    shift = sign * (0.15 + 0.65 * rand(n, 1, 1, 1)) * (0.7 + 0.6 * ragged)
+    return (normal + weight * shift).clamp(float(normal.min()), float(normal.max()))
 
 
 def _foreground_centres(foreground: Tensor, low: int, high: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,7 @@ class Settings:
     batch, iterations, learning_rate, betas, decay: one iteration = one critic step; "linear" falls to zero over the
         second half, "reference" stays (the published code's decrement sums to 0.1 %).
     critic_steps: critic steps for one generator step. gradient_penalty, identity_weight, restoration_weight: lambdas.
+    blobs: share of pseudo-anomalies that are blobs of another brightness instead of foreign patches (0 published).
     mask_keep: share of output pixels that keep the additive map during training; 1 = off.
     foreground: sample pseudo-anomalies, count losses and scores inside the foreground only.
     augment: turn, scale and shift training pictures a little (the reference does not); mirror: also left for right.
@@ -54,6 +55,7 @@ class Settings:
     gradient_penalty: float = 10.0
     identity_weight: float = 1.0
     restoration_weight: float = 1.0
+    blobs: float = 0.5
     mask_keep: float = 0.95
     foreground: bool = True
     augment: bool = True
@@ -89,6 +91,7 @@ class Settings:
                 anomaly_ratio=0.6,
                 iterations=100_000,
                 decay="reference",
+                blobs=0.0,
                 foreground=False,
                 augment=False,
                 mirror=False,

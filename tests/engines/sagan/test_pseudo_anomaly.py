@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engines.sagan.pseudo_anomaly import foreign_patches
+from engines.sagan.pseudo_anomaly import foreign_patches, shifted_blobs
 
 
 def changed(normal: torch.Tensor, foreground: torch.Tensor | None = None, seed: int = 0) -> torch.Tensor:
@@ -45,3 +45,22 @@ def test_the_same_seed_gives_the_same_squares() -> None:
     normal = torch.randn(8, 1, 64, 64)
     assert torch.equal(changed(normal, seed=3), changed(normal, seed=3))
     assert not torch.equal(changed(normal, seed=3), changed(normal, seed=4))
+
+
+def test_blobs_change_one_place_of_the_foreground_up_or_down() -> None:
+    random = torch.Generator().manual_seed(3)
+    normal = torch.full((200, 1, 64, 64), -0.2)
+    normal[:, :, :4] = -0.98
+    normal[:, :, -1] = 0.98
+    foreground = torch.zeros_like(normal)
+    foreground[:, :, 8:56, 8:56] = 1
+    pseudo = shifted_blobs(normal, random, foreground)
+    changed = (pseudo - normal).abs() > 0.05
+    assert not changed[foreground == 0].any()
+    assert changed.flatten(1).any(1).all()
+    assert 0.01 < changed.float().mean() < 0.3
+    middle = (pseudo - normal).flatten(1)
+    up = middle.max(1).values > -middle.min(1).values
+    assert 0.6 < up.float().mean() < 0.8
+    assert pseudo.max() <= normal.max()
+    assert pseudo.min() >= normal.min()
