@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engines.result import DEFAULT_PERCENTILE, AnomalyResult, PercentileScale, P
 from engines.volume import Volume
 
 SCHEMA_VERSION = 1
+EXTRA_NAME = re.compile("[a-z0-9][a-z0-9_ ]*", re.ASCII)
 RESULT, HEATMAP, MASK, REGION, SLICES = (
     "result.json", "heatmap.nii.gz", "mask.nii.gz", "region.nii.gz", "slice_scores.csv",
 )  # fmt: skip
@@ -134,9 +136,9 @@ def _assemble(folder: Path, stored: dict[str, Any]) -> AnomalyResult:
 
 
 def _extra(name: str) -> str:
-    if not name.isidentifier():
+    if not EXTRA_NAME.fullmatch(name):
         raise ValueError(f"an extra cannot be called {name!r}")
-    return f"extra_{name}.nii.gz"
+    return f"extra_{name.replace(' ', '_')}.nii.gz"
 
 
 def _extras(folder: Path, stored: dict[str, Any]) -> dict[str, NDArray[Any]]:

@@ -283,12 +283,7 @@ def _said(decision: Decision) -> str:
 
 
 def _warnings(card: ModelCard, volume: Volume, decision: Decision) -> tuple[str, ...]:
-    found = []
-    if card.modality and card.modality != volume.modality:
-        shown = volume.modality or "of unknown contrast"
-        found.append(
-            f"The model was trained on {card.modality}; this series is {shown}, so its percentiles may not hold."
-        )
+    found = [*card.modality_warning(volume.modality)]
     if not decision.crossed:
         found.append("The error's slope gave no threshold for this volume: gamma is too small or too large for it.")
     return tuple(found)

@@ -62,15 +62,15 @@ def test_run_is_read_back_as_it_was(stored: tuple[Path, AnomalyResult]) -> None:
 
 def test_extras_come_back_with_the_run(stored: tuple[Path, AnomalyResult], phantom: phantoms.Phantom) -> None:
     folder, result = stored
-    extras = {"steps": result.region.astype(np.uint8) * 3, "tau": np.array([0.5, np.nan, 0.25])}
+    extras = {"all steps": result.region.astype(np.uint8) * 3, "tau": np.array([0.5, np.nan, 0.25])}
     results.write(folder, replace(result, extras=extras), phantom.volume)
     again = results.read(folder).extras
-    assert np.array_equal(again["steps"], extras["steps"])
+    assert np.array_equal(again["all steps"], extras["all steps"])
     assert np.array_equal(again["tau"], extras["tau"], equal_nan=True)
-    stored_as = nibabel.load(folder / "extra_steps.nii.gz")
+    stored_as = nibabel.load(folder / "extra_all_steps.nii.gz")
     assert stored_as.get_data_dtype() == np.uint8
     with pytest.raises(ValueError, match="cannot be called"):
-        results.write(folder, replace(result, extras={"../out": extras["steps"]}), phantom.volume)
+        results.write(folder, replace(result, extras={"../out": extras["all steps"]}), phantom.volume)
 
 
 def test_result_json_says_what_a_script_needs(stored: tuple[Path, AnomalyResult], phantom: phantoms.Phantom) -> None:
