@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import brainviewer
-from brainviewer.commands import demo, doctor, engines, info, models
+from brainviewer.commands import compare, demo, doctor, engines, info, models
 from brainviewer.commands import open as opening
 
 OPEN = "open"
@@ -67,6 +67,7 @@ for command in (
     doctor.doctor,
     info.info,
     engines.detect,
+    compare.compare,
     engines.train,
     engines.calibrate,
     engines.evaluate,
