@@ -24,6 +24,7 @@ from engines.healthy import HealthyScores
 LEVELS = 24  # heights at which the usual score is kept
 SPREAD = (1.5, 1.5, 1.5)  # Gaussian sigma (levels, cells, cells): a dozen subjects say little about a single place
 PRIOR = 2.0  # subjects' worth of the whole brain's figures mixed into every place
+ONE_SIGMA_BELOW = 0.1587  # share of a normal distribution below -1
 TOP_SHARE = 0.1  # a study's score is the mean of its highest tenth of slices
 
 Maps = NDArray[np.float32]
@@ -82,6 +83,20 @@ class PlaceScale:
             return cls(torch.from_numpy(arrays["place.mean"]), torch.from_numpy(arrays["place.deviation"]))
         except KeyError as error:
             raise BadModel("The model's calibration lacks its places.", "Train or add the model again.") from error
+
+
+def relative(slabs: Slabs, standardised: Tensor) -> Tensor:
+    """Scores (m, h, w) moved and scaled so that the volume's own lower half is that of a standard normal.
+
+    Another scanner raises the score of every place; a lesion raises those of a minority. Only volumes whose scores are
+    wider than usual are scaled.
+    """
+    inside = standardised[slabs.inside]
+    if not len(inside):
+        return standardised
+    low, median = inside.quantile(torch.tensor([ONE_SIGMA_BELOW, 0.5])).tolist()
+    moved: Tensor = (standardised - median) / max(median - low, 1.0)
+    return moved
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from engines.blocks.feature_store import FeatureStore, stored_features
 from engines.blocks.finding import Run, finding, no_calibration
 from engines.blocks.healthy_samples import healthy_samples
 from engines.blocks.patch_features import feature_size
-from engines.blocks.place_scores import Heat, PlaceScale, calibrated, heat_of
+from engines.blocks.place_scores import Heat, PlaceScale, calibrated, heat_of, relative
 from engines.blocks.slab_features import Seen, Slabs, View, encode, look, portion
 from engines.blocks.slice_encoder import SliceEncoder, load_encoder, random_encoder
 from engines.calibration import Calibration
@@ -88,6 +88,7 @@ class PatchCore:
         settings, apart = self.settings, scored.apart
         if settings.by_place:
             apart = self._places.standardised(scored.slabs, apart)
+            apart = relative(scored.slabs, apart) if settings.own_median else apart
         return heat_of(scored.seen, apart, self._view, settings.smooth_px, settings.slice_share)
 
     @classmethod

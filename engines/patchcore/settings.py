@@ -19,6 +19,7 @@ class Settings:
     projection: random directions in which the choice measures distances; 0 = all features.
     changed: also remember each training volume as another scanner might show it.
     by_place: scores in healthy standard deviations at the same place; without it the distance itself.
+    own_median: measure each volume against its own median place (with by_place).
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices. slice_share: a slice's score is the mean of this
         share of its highest pixels.
     held_out: share of the normal training subjects kept for calibration where the cohort has no normal val split.
@@ -42,6 +43,7 @@ class Settings:
     projection: int = 64
     changed: bool = False
     by_place: bool = False
+    own_median: bool = False
     smooth_px: float = 4.0
     slice_share: float = 0.05
     held_out: float = 0.15

@@ -15,7 +15,7 @@ from engines import model_package, setting_values
 from engines.blocks import network_weights
 from engines.blocks.finding import Run, finding, no_calibration
 from engines.blocks.healthy_samples import healthy_samples
-from engines.blocks.place_scores import Heat, PlaceScale, calibrated, heat_of
+from engines.blocks.place_scores import Heat, PlaceScale, calibrated, heat_of, relative
 from engines.blocks.slab_features import Seen, Slabs, View, encode, look, portion
 from engines.blocks.slice_encoder import TO_STRIDE_16, TO_STRIDE_32, SliceEncoder
 from engines.calibration import Calibration
@@ -113,6 +113,8 @@ class SimpleSliceNet:
         if self.settings.score != "calibrated":
             return published_heat(scored.seen, scored.likely, self.settings)
         standardised = self._places.standardised(scored.slabs, -scored.likely)
+        if self.settings.own_median:
+            standardised = relative(scored.slabs, standardised)
         return heat_of(scored.seen, standardised, self._view, self.settings.smooth_px, self.settings.slice_share)
 
     @classmethod

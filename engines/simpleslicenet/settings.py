@@ -36,6 +36,7 @@ class Settings:
         is drawn from. iterations, learning_rate, decay: Adam; "linear" falls to zero over the second half.
     warm_up: share of the iterations with the likelihood alone (semi-push-pull only).
     heatmap: "likelihood" of the flow, or "contrast" of stage 0. score: "calibrated", or one of the published maps.
+    own_median: measure each volume against its own median place, so that another scanner does not light up all of it.
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices (and as far across them).
     slice_share: a slice's score is the mean of this share of its highest pixels; 1 suits whole pictures.
     held_out: share of the normal training subjects kept for calibration where the cohort has no normal val split.
@@ -79,6 +80,7 @@ class Settings:
     warm_up: float = 0.05
     heatmap: Literal["likelihood", "contrast"] = "likelihood"
     score: Literal["calibrated", "plos", "arxiv"] = "calibrated"
+    own_median: bool = True
     smooth_px: float = 4.0
     slice_share: float = 0.05
     held_out: float = 0.15
