@@ -27,6 +27,10 @@ _CUTTING: dict[Plane, tuple[Plane, Plane]] = {
 }
 
 
+# Narrower views (logical pixels) carry only the most necessary words.
+_NARROW = 230
+
+
 class PaintKind(NamedTuple):
     """What a view is painted for.
 
@@ -220,6 +224,11 @@ class PlaneView:
             annotation.crosshair = self._crosshair(position_mm) if display.crosshair else []
         if volume.calibrated:
             annotation.mm_per_pixel = self._vtk.mm_per_pixel * self._scale
+        if self._size[0] < _NARROW * self._scale:
+            # One of many beside each other: which slice of which run, and which way the patient lies.
+            annotation.mm_per_pixel, annotation.crosshair = None, []
+            annotation.corners["top_left"] = ["", overlay.title] if overlay is not None else []
+            return annotation
         if kind.primary:
             annotation.corners["bottom_left"] = corner
         if kind.primary and overlay is not None and display.heatmap_visible:

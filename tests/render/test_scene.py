@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from brainviewer.render.geometry import PLANES, Plane
-from brainviewer.render.overlay import Heatmap, MaskLayer
+from brainviewer.render.overlay import Agreement, Difference, Heatmap, MaskLayer
+from brainviewer.render.plane_view import PaintKind
 from brainviewer.render.scene import TriplanarScene
 from engines import Volume
 from tests.render.conftest import marked_volume
@@ -242,3 +243,54 @@ def test_another_series_starts_in_its_middle_unless_told_to_stay(scene: Triplana
     assert scene.cursor.position_mm == pytest.approx((29, 24, 19))
     scene.set_volume(replace(grey_volume((4, 4, 4)), uid="4"), keep_position=True)
     assert scene.cursor.position_mm == pytest.approx((1, 1, 1)), "the position lies outside"
+
+
+def test_a_narrow_view_carries_only_slice_title_and_letters(scene: TriplanarScene) -> None:
+    volume = grey_volume()
+    scene.set_volume(volume)
+    scene.set_overlay(Heatmap(ramp(volume), title="Run 1"))
+    scene.maximise("axial")
+    said = {}
+    for width in (200, 600):
+        scene.resize(width, 300)
+        scene.stale()
+        said[width] = scene.view("axial")._annotation(scene.display, scene.cursor.position_mm, PaintKind(True, False))
+    assert said[200].corners == {"top_left": ["", "Run 1"]}
+    assert said[200].letters == said[600].letters != {}
+    assert said[200].heading == said[600].heading
+    assert said[200].colour_bar is None
+    assert said[600].colour_bar is not None
+    assert said[600].crosshair
+
+
+def test_agreement_counts_runs_above_the_threshold(scene: TriplanarScene, painted: Paint) -> None:
+    volume = grey_volume()
+    scene.set_volume(volume)
+    runs = []
+    for end in (20, 40):
+        percentiles = np.zeros(volume.shape, np.float32)
+        percentiles[:end] = 99.9
+        runs.append(Heatmap(percentiles))
+    scene.set_overlay(Agreement(tuple(runs)))
+    shown = painted("axial")
+    inside = shown.max(axis=2) > 0
+    assert coloured(shown).sum() / inside.sum() == pytest.approx(40 / 60, abs=0.03)
+    # Two colours, each of a third of the volume.
+    kinds, counts = np.unique(shown[coloured(shown)] // 16, axis=0, return_counts=True)
+    assert len(kinds) >= 2
+    assert np.sort(counts)[-2:] / inside.sum() == pytest.approx([1 / 3, 1 / 3], abs=0.03)
+
+
+def test_the_difference_is_orange_where_the_first_is_higher_and_blue_where_the_second_is(
+    scene: TriplanarScene, painted: Paint
+) -> None:
+    volume = grey_volume()
+    scene.set_volume(volume)
+    left, right = np.zeros(volume.shape, np.float32), np.zeros(volume.shape, np.float32)
+    left[:20], right[40:] = 99.9, 99.9
+    scene.set_overlay(Difference(Heatmap(left), Heatmap(right)))
+    shown = painted("axial").astype(int)
+    red_over_blue = shown[..., 0] - shown[..., 2]
+    inside = (shown.max(axis=2) > 0).sum()
+    assert (red_over_blue > 40).sum() / inside == pytest.approx(1 / 3, abs=0.03)
+    assert (red_over_blue < -40).sum() / inside == pytest.approx(1 / 3, abs=0.03)
