@@ -12,7 +12,7 @@ from brainviewer.state.run import Run
 from brainviewer.state.session import Session
 from brainviewer.state.volume_cache import VolumeCache
 from brainviewer.study import Series, Study
-from engines import Volume
+from engines import AnomalyResult, PercentileScale, Provenance, Volume
 
 IDENTITY = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
 
@@ -30,7 +30,11 @@ def volume(uid="", value=0.0, shape=(8, 8, 8)):
 
 
 def run(series_uid, model="m"):
-    return Run("fake", "Fake", model, series_uid, None, np.zeros((8, 8, 8), np.float32))
+    nothing = np.zeros((8, 8, 8), np.float32)
+    how = Provenance("fake", "Fake", model, {}, "cpu", "fp32", 1.0, series_uid)
+    scale = PercentileScale(np.array([0.0, 1.0]), np.array([0.0, 100.0]))
+    result = AnomalyResult(nothing, scale, nothing > 0, 2, nothing[0, 0], nothing[0, 0], 0.0, 0.0, 1.0, how)
+    return Run("fake", "Fake", model, series_uid, result, nothing)
 
 
 @pytest.fixture
@@ -106,6 +110,35 @@ def test_the_same_models_second_run_takes_the_place_of_its_first(qtbot, one):
     session.add_run(second)
     assert session.runs == (second,)
     assert session.active_run is second
+
+
+def test_a_kept_run_is_shown_where_no_other_is_and_never_twice(qtbot, one):
+    session, a, b = one
+    session.choose_series(a)
+    new, kept, older = run("a"), run("a"), run("b")
+    session.add_run(new)
+    session.restore_run(kept)  # the same model has run again meanwhile
+    assert session.runs == (new,)
+    session.restore_run(older)
+    session.restore_run(older)
+    assert session.active_run is new
+    assert session.study_runs == (new, older)
+    session.choose_series(b)
+    assert session.active_run is older
+
+
+def test_runs_that_go_are_told_so_that_their_files_go_too(qtbot, one):
+    session, a, _ = one
+    session.choose_series(a)
+    gone = []
+    session.run_removed.connect(gone.append)
+    first, second = run("a"), run("a")
+    session.add_run(first)
+    session.add_run(second)
+    session.remove_run(second.key)
+    session.add_run(run("a"))
+    session.close_study("1")  # kept runs stay on disk
+    assert gone == [first, second]
 
 
 def test_closing_a_study_takes_its_volumes_and_runs(qtbot, one):
