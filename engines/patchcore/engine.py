@@ -78,7 +78,7 @@ class PatchCore:
         return finding(volume, scored.seen, self._heat(scored), self.calibration, run, {})
 
     def _score(self, volume: Volume, report: Report) -> Scored:
-        seen = look(volume, self._view)
+        seen = look(volume, self._view, portion(report, 0, 5))
         slabs = encode(self._encoder, seen.stack, self._view, self.device, portion(report, 5, 70))
         foreground = self.settings.foreground
         apart = distances(self._memory, slabs, foreground, self.device, portion(report, 70, 100))

@@ -94,7 +94,7 @@ class SimpleSliceNet:
         return finding(volume, scored.seen, self._heat(scored), self.calibration, run, extras)
 
     def _score(self, volume: Volume, report: Report) -> Scored:
-        seen = look(volume, self._view)
+        seen = look(volume, self._view, portion(report, 0, 5))
         slabs = likely = contrast = None
         start, end = 5, 100
         if self.settings.heatmap == "likelihood":

