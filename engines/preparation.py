@@ -177,9 +177,7 @@ def _square(mask: NDArray[np.bool_], row_mm: float, col_mm: float, margin: float
     return top, left, height, width
 
 
-def _around_middle(
-    mask: NDArray[np.bool_], row_mm: float, col_mm: float, side_mm: float
-) -> tuple[int, int, int, int]:
+def _around_middle(mask: NDArray[np.bool_], row_mm: float, col_mm: float, side_mm: float) -> tuple[int, int, int, int]:
     """The same for a square of this side around the middle of mass of the foreground."""
     weight = mask.sum(0)
     if not weight.any():

@@ -106,9 +106,10 @@ def stored_features(
             _save(folder / f"{name}.places.npy", where.numpy())
             _save(folder / f"{name}.npy", rows.half().numpy())
         for version, name in zip(versions, names, strict=True):
-            mapped = np.load(folder / f"{name}.npy", mmap_mode="r")
+            mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             if len(mapped):
-                found[version] += FeatureStore((mapped,), (np.load(folder / f"{name}.places.npy", mmap_mode="r"),))
+                places = np.load(folder / f"{name}.places.npy", mmap_mode="r", allow_pickle=False)
+                found[version] += FeatureStore((mapped,), (places,))
     if versions[0] == "plain" and not len(found["plain"]):
         raise BadCohort(
             "The cohort has no healthy volume to learn from.", "Label some subjects of the split 'train' as normal."

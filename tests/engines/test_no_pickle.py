@@ -11,10 +11,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 NAMES = {"eval", "exec", "compile", "__import__"}
 CALLS = {
-    "torch.load", "torch.jit.load", "torch.hub.load", "torch.save", "yaml.load", "yaml.unsafe_load",
+    "torch.jit.load", "torch.hub.load", "torch.save", "yaml.load", "yaml.unsafe_load",
     "yaml.full_load", "pandas.read_pickle", "os.system",
 }  # fmt: skip
-ARRAYS = {"np.load", "np.save", "numpy.load", "numpy.save"}  # only with allow_pickle=False, said aloud
+# Only with the safe choice, said aloud.
+SAFE_WITH = {
+    **dict.fromkeys(("np.load", "np.save", "numpy.load", "numpy.save"), ("allow_pickle", "False")),
+    "torch.load": ("weights_only", "True"),
+}
 # Messages between our own processes over private pipes; nothing from a file or the network gets there.
 OWN_PROCESSES = "brainviewer/jobs/"
 
@@ -29,8 +33,8 @@ def forbidden(source: str, pickles: bool = False) -> list[str]:
             found.append(node.module or "")
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            refused = [ast.unparse(word.value) for word in node.keywords if word.arg == "allow_pickle"] == ["False"]
-            if called in NAMES | CALLS or (called in ARRAYS and not refused):
+            said = [(word.arg, ast.unparse(word.value)) for word in node.keywords]
+            if called in NAMES | CALLS or (called in SAFE_WITH and SAFE_WITH[called] not in said):
                 found.append(called)
     return [one for one in found if not (pickles and one.split(".")[0] in MODULES)]
 
@@ -53,6 +57,7 @@ def test_file_runs_no_code_from_data(path: Path) -> None:
         "from joblib import load",
         "eval('1')",
         "import torch\ntorch.load('m')",
+        "torch.load('m', weights_only=False)",
         "np.load(p, allow_pickle=True)",
         "np.load(p)",
         "yaml.load(text)",
@@ -65,3 +70,4 @@ def test_forbidden_things_are_noticed(source: str) -> None:
 
 def test_harmless_namesakes_are_let_through() -> None:
     assert forbidden("app.exec()\nmodel.eval()\nre.compile('x')\njson.load(f)\nnp.load(p, allow_pickle=False)") == []
+    assert forbidden("torch.load('m', map_location='cpu', weights_only=True)") == []
