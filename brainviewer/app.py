@@ -185,6 +185,8 @@ class Viewer:
             self.theme.changed,
         ):
             changed.connect(self._refresh_soon)
+        self._sweep = QTimer(window, singleShot=True, interval=10_000)
+        self._sweep.timeout.connect(self.keeping.sweep)
         self._refresh = QTimer(window, singleShot=True, interval=0)
         self._refresh.timeout.connect(self.commands.refresh)
         self.messages.posted.connect(self._log)
@@ -199,7 +201,7 @@ class Viewer:
         QTimer.singleShot(0, self.opening.warm_up)
         QTimer.singleShot(50, self._warm_up_views)
         QTimer.singleShot(100, self.strip.warm_up)
-        QTimer.singleShot(10_000, self.window, self.keeping.sweep)
+        self._sweep.start()
 
     def _warm_up_views(self) -> None:
         try:
@@ -304,6 +306,7 @@ class Viewer:
 
     def close(self) -> None:
         """Store settings and stop the workers. Called when the window closes."""
+        self._sweep.stop()
         self.window.store_layout()
         for name in STORED_DISPLAY:
             setattr(self.settings, name, getattr(self.display, name))

@@ -76,3 +76,11 @@ def test_a_damaged_run_costs_a_message(qtbot, make_viewer, open_head):
     qtbot.waitUntil(lambda: second.message_bar.shown is not None, timeout=30_000)
     assert "kept run" in second.message_bar.shown.text
     assert second.session.runs == ()
+
+
+def test_nothing_is_swept_after_the_window_has_closed(qtbot, make_viewer):
+    viewer = make_viewer()
+    viewer._sweep.setInterval(50)
+    viewer.window.close()
+    qtbot.wait(200)  # a call on the closed library would fail this test
+    assert not viewer._sweep.isActive()
