@@ -108,15 +108,15 @@ def _run(match: Match, volume: Volume, out: Path, device: str, report: Report) -
     }
 
 
-def _dice(result: AnomalyResult, volume: Volume, modality: str) -> float | None:
-    """Overlap of the mask with the lesion that was simulated; None should the grids not be the same."""
-    import nibabel as nib
+def _dice(result: AnomalyResult, volume: Volume, modality: str) -> float:
+    """Overlap of the mask with the lesion that was simulated, brought onto the volume's grid."""
     import numpy as np
 
     from brainviewer.demo import cache_folder
+    from engines.comparison import on_grid
+    from engines.files import read_volume
 
-    truth = nib.load(cache_folder() / "nifti" / f"{modality.lower()}_lesion.nii.gz")
-    if truth.shape != volume.shape or not np.allclose(truth.affine, volume.affine, atol=1e-2):
-        return None
-    lesion, mask = np.asarray(truth.dataobj) > 0, result.mask()
-    return round(float(2 * (lesion & mask).sum() / max(lesion.sum() + mask.sum(), 1)), 3)
+    truth = read_volume(cache_folder() / "nifti" / f"{modality.lower()}_lesion.nii.gz")
+    lesion = on_grid(truth.voxels > 0, truth.affine, volume.shape, volume.affine, "nearest")
+    mask = result.mask()
+    return round(float(2 * np.sum(lesion & mask) / max(np.sum(lesion) + np.sum(mask), 1)), 3)
