@@ -1,4 +1,4 @@
-"""Runs beside each other: brought onto one grid, where they agree, and by how much."""
+"""Runs beside each other: brought onto one grid, and how much they agree."""
 
 from __future__ import annotations
 
@@ -52,20 +52,6 @@ def on_grid(
         source, to_source[:3, :3], to_source[:3, 3], tuple(shape), order=1 if how == "linear" else 0, prefilter=False
     )
     return moved.astype(values.dtype, copy=False)
-
-
-def agreement(masks: Sequence[Bools]) -> NDArray[np.uint8]:
-    """How many runs call each voxel abnormal."""
-    count = np.zeros(masks[0].shape, np.uint8)
-    for mask in masks:
-        count += mask
-    return count
-
-
-def consensus(masks: Sequence[Bools], least: int) -> Bools:
-    """Voxels that at least so many runs call abnormal."""
-    enough: Bools = agreement(masks) >= least
-    return enough
 
 
 def pairs(percentiles: Sequence[NDArray[np.float32]], regions: Sequence[Bools], threshold: float) -> list[Pair]:

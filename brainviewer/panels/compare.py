@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -69,6 +71,9 @@ class CompareView(QWidget):
         self._wipe = WipeLine(self._body, self._clip)
         self._flicker = QTimer(self, interval=FLICKER_MS)
         self._flicker.timeout.connect(self._turn)
+        self._columns: deque[Callable[[], None]] = deque()
+        self._next_column = QTimer(self, interval=0)
+        self._next_column.timeout.connect(self._add_column)
         self._build()
         self._later = QTimer(self, singleShot=True, interval=0)
         self._later.timeout.connect(self._show)
@@ -181,6 +186,7 @@ class CompareView(QWidget):
 
     def _clear(self) -> None:
         self._flicker.stop()
+        self._columns.clear()
         self._wipe.hide()
         for view in self._views:
             self._grid.removeWidget(view)
@@ -244,13 +250,24 @@ class CompareView(QWidget):
         volume = self._session.volume
         if volume is None:
             return
+        # A column in each turn of the event loop: twenty views at once would hold up the window.
         for across, index in enumerate(key_slices(self.runs, volume)):
-            middle = (np.array(volume.shape) - 1) / 2
-            middle[volume.slice_axis] = index
-            for down, heatmap in enumerate(maps):
-                cursor = Cursor()
-                cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
-                self._view(heatmap, (down, across), cursor).maximise(_plane_across(volume))
+            self._columns.append(partial(self._key_slice, maps, volume, across, index))
+        self._next_column.start()
+
+    def _add_column(self) -> None:
+        if self._columns:
+            self._columns.popleft()()
+        else:
+            self._next_column.stop()
+
+    def _key_slice(self, maps: list[Heatmap], volume: Volume, across: int, index: int) -> None:
+        middle = (np.array(volume.shape) - 1) / 2
+        middle[volume.slice_axis] = index
+        for down, heatmap in enumerate(maps):
+            cursor = Cursor()
+            cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
+            self._view(heatmap, (down, across), cursor).maximise(_plane_across(volume))
 
     # Qt's events
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QModelIndex, QPoint, Qt, Signal
+from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QComboBox, QInputDialog, QMenu, QMessageBox, QWidget
 
 from brainviewer.jobs.host import WorkerHost
@@ -36,6 +37,7 @@ class LibraryList(QWidget):
         self._entries: dict[str, StudyEntry] = {}
         self._missing: frozenset[Path] = frozenset()
         self._checked: set[Path] = set()
+        self._pictures: dict[str, QPixmap] = {}
         self._filter = QComboBox()
         self._filter.setAccessibleName("Which studies of the library are listed")
         self._filter.setToolTip("List all studies, those with kept runs, or those with a tag")
@@ -123,10 +125,16 @@ class LibraryList(QWidget):
             facts=tuple(facts),
             warning="not found" if missing else "",
             tip=f"{entry.path}\n{'The files are not there any more.' if missing else 'Click to open.'}",
-            picture=picture_of(thumbnails.load(entry.thumbnail)),
+            picture=self._picture(entry.thumbnail),
             picture_name=entry.thumbnail,
             dimmed=missing,
         )
+
+    def _picture(self, name: str) -> QPixmap | None:
+        """Read from disk once: 200 of them on every key of a search would hold up the window."""
+        if name not in self._pictures and (picture := picture_of(thumbnails.load(name))) is not None:
+            self._pictures[name] = picture
+        return self._pictures.get(name)
 
     def _choose(self, index: QModelIndex) -> None:
         entry = self._entries[index.data(CARD_ROLE).key]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from engines.comparison import agreement, consensus, on_grid, pairs
+from engines.comparison import on_grid, pairs
 
 SHAPE = (20, 24, 16)
 
@@ -33,13 +33,6 @@ def test_outside_the_other_grid_there_is_nothing() -> None:
     far = np.eye(4)
     far[0, 3] = 1000
     assert not on_grid(np.ones(SHAPE, np.float32), np.eye(4), SHAPE, far).any()
-
-
-def test_agreement_counts_and_consensus_asks_for_enough() -> None:
-    masks = [np.zeros(SHAPE, bool) for _ in range(3)]
-    masks[0][:5], masks[1][:3], masks[2][2:4] = True, True, True
-    assert [int(agreement(masks)[i, 0, 0]) for i in range(6)] == [2, 2, 3, 2, 1, 0]
-    assert consensus(masks, 2).sum() == 4 * 24 * 16
 
 
 def test_pairs_are_compared_where_both_looked() -> None:
