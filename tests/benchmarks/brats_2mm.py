@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.brats_2mm DATA OUT
 
-DATA holds brats2021.csv and ixi_t1.csv. OUT/brats2mm.csv and its volumes are written: scans averaged to 2 mm, voxels kept
-where most of them were brain, lesions by majority.
+DATA holds brats2021.csv and ixi_t1.csv. OUT/brats2mm.csv and its volumes are written: scans averaged to 2 mm, voxels
+kept where most of them were brain, lesions by majority.
 """
 
 from __future__ import annotations
