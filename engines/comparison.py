@@ -54,6 +54,16 @@ def on_grid(
     return moved.astype(values.dtype, copy=False)
 
 
+def consensus(
+    percentiles: Sequence[NDArray[np.float32]], regions: Sequence[Bools], threshold: float, least: int
+) -> NDArray[np.uint8]:
+    """Voxels that at least so many runs put above the threshold, 0 or 1 on their common grid."""
+    count = np.zeros(percentiles[0].shape, np.uint8)
+    for values, region in zip(percentiles, regions, strict=True):
+        count += (values > threshold) & region
+    return (count >= least).astype(np.uint8)
+
+
 def pairs(percentiles: Sequence[NDArray[np.float32]], regions: Sequence[Bools], threshold: float) -> list[Pair]:
     """Every two runs on one grid compared."""
     found = []

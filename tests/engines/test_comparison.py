@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from engines.comparison import on_grid, pairs
+from engines.comparison import consensus, on_grid, pairs
 
 SHAPE = (20, 24, 16)
 
@@ -33,6 +33,15 @@ def test_outside_the_other_grid_there_is_nothing() -> None:
     far = np.eye(4)
     far[0, 3] = 1000
     assert not on_grid(np.ones(SHAPE, np.float32), np.eye(4), SHAPE, far).any()
+
+
+def test_consensus_asks_for_enough_runs_inside_their_regions() -> None:
+    maps = [np.zeros(SHAPE, np.float32) for _ in range(3)]
+    maps[0][:5], maps[1][:3], maps[2][2:4] = 99.5, 99.5, 99.5
+    everywhere = [np.ones(SHAPE, bool)] * 3
+    assert consensus(maps, everywhere, 99, 2)[:, 0, 0].tolist()[:6] == [1, 1, 1, 1, 0, 0]
+    assert consensus(maps, everywhere, 99, 3).sum() == 24 * 16
+    assert not consensus(maps, [everywhere[0], everywhere[0], np.zeros(SHAPE, bool)], 99, 3).any()
 
 
 def test_pairs_are_compared_where_both_looked() -> None:
