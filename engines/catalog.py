@@ -23,8 +23,9 @@ def cards() -> dict[str, Card]:
     """Every engine at hand by key. Does not import torch: an engine's __init__ holds only its CARD."""
     found: dict[str, Card] = {}
     for module in pkgutil.iter_modules(engines.__path__):
-        if module.ispkg and module.name != "blocks":
-            card = importlib.import_module(f"engines.{module.name}").CARD
+        # A package without a CARD (blocks) holds what engines share.
+        card = getattr(importlib.import_module(f"engines.{module.name}"), "CARD", None) if module.ispkg else None
+        if card is not None:
             found[card.key] = card
     for point in entry_points(group=ENTRY_POINT_GROUP):
         card = point.load()
