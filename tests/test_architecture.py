@@ -37,7 +37,8 @@ def _room(rooms: str = "", libraries: str = "") -> Room:
 
 
 TABLE = {
-    "study": _room("", ""),
+    # scipy inside functions only: they run in a worker.
+    "study": _room("", "scipy"),
     "reading": _room("study", "pydicom highdicom nibabel scipy"),
     "export": _room("study", "pydicom highdicom nibabel PySide6.QtGui PySide6.QtCore"),
     "storage": _room("study", "platformdirs sqlite3"),
