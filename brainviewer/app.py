@@ -14,7 +14,7 @@ from types import TracebackType
 import psutil
 from PySide6.QtCore import QPoint, QSocketNotifier, QTimer
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QMenu
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
 from brainviewer.actions.action import Commands
 from brainviewer.actions.context import Context
@@ -24,6 +24,8 @@ from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.keeping import Keeping
+from brainviewer.jobs.masking import Masking
+from brainviewer.jobs.measuring import Measuring
 from brainviewer.jobs.opening import Opening
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
@@ -34,6 +36,7 @@ from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
 from brainviewer.panels.library import LibraryList
 from brainviewer.panels.main_window import TITLE, MainWindow
+from brainviewer.panels.masks import MaskList
 from brainviewer.panels.message_bar import MessageBar
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.status import StatusBar
@@ -42,6 +45,7 @@ from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
 from brainviewer.panels.workspaces import Workspaces
 from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.masks import Masks
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
 from brainviewer.storage import crash_log, database, folders, settings
@@ -84,6 +88,9 @@ class Viewer:
         )
         self.aligning = Aligning(self.session, self.messages, self.reading)
         self.finding = Finding(self.session, self.display, self.messages, self.reading, self.aligning)
+        self.masks = Masks()
+        self.masking = Masking(self.session, self.masks, self.display, self.messages, self.reading, self.aligning)
+        self.measuring = Measuring(self.session, self.display, self.masks, self.messages, self.reading, self.aligning)
         self._build()
         self._connect()
         if trouble:
@@ -98,14 +105,17 @@ class Viewer:
 
     def _build(self) -> None:
         self.window = MainWindow(self.settings, self.theme)
-        self.viewport = Viewport(self.session, self.cursor, self.display, self.tool, self.theme)
-        self.compare = CompareView(self.session, self.aligning, self.cursor, self.display, self.tool)
+        self.viewport = Viewport(self.session, self.cursor, self.display, self.tool, self.masks, self.theme)
+        self.compare = CompareView(
+            self.session, self.aligning, self.cursor, self.display, self.tool, self.masks, self._figures
+        )
         self.workspaces = Workspaces()
         self.workspaces.add("View", self.viewport, "The series in view with one heatmap (Ctrl+1)")
         self.workspaces.add("Compare", self.compare, "Runs beside each other (Ctrl+2)")
         self.strip = ScoresPanel(self.cursor, self.display)
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
-        self.layers = LayersPanel(self.session, self.display)
+        self.mask_list = MaskList(self.masks, self.masking, self.aligning, self.theme)
+        self.layers = LayersPanel(self.session, self.display, self.mask_list)
         self.findings = FindingsPanel(self.finding, self.session, self.cursor)
         shelf = LibraryList(self.keeping, self.reading, self.theme)
         self.studies = StudiesPanel(self.session, self.opening, shelf, self.theme)
@@ -151,6 +161,8 @@ class Viewer:
         window.open_requested.connect(self.opening.open)
         window.demo_requested.connect(self.open_demo)
         window.model_chosen.connect(self._add_model)
+        window.mask_chosen.connect(self.masking.add)
+        self.mask_list.add_requested.connect(lambda: self.commands.run("file.mask"))
         window.picture_chosen.connect(self._save_picture)
         window.cancel_requested.connect(self._cancel)
         window.keys_requested.connect(lambda: KeySheet(self.commands, self.tool.scheme, window).exec())
@@ -190,6 +202,12 @@ class Viewer:
         self._refresh = QTimer(window, singleShot=True, interval=0)
         self._refresh.timeout.connect(self.commands.refresh)
         self.messages.posted.connect(self._log)
+
+    def _figures(self) -> QWidget:
+        # Importing pyqtgraph takes a third of the whole start.
+        from brainviewer.panels.figures import FiguresView
+
+        return FiguresView(self.measuring, self.masks, self.messages)
 
     def _refresh_soon(self) -> None:
         self._refresh.start()

@@ -42,6 +42,13 @@ def menu(at: Context) -> Menu:
                 ("Ctrl+D",),
             ),
             Action("file.search", "Search studies", "Search open and recent studies", window.search, ("Ctrl+F",)),
+            Action(
+                "file.mask",
+                "Add a mask ...",
+                "Lay a drawn mask over the series in view, and measure the runs against it",
+                window.add_mask,
+                enabled=at.has_volume,
+            ),
             None,
             Action(
                 "file.picture",

@@ -14,8 +14,11 @@ from brainviewer.storage import runs
 from engines import AnomalyResult, Report, Volume, silent
 
 if TYPE_CHECKING:
+    from brainviewer.reading.mask import DrawnMask
     from engines.comparison import Pair
+    from engines.curves import Curve, Dots
     from engines.findings import Finding
+    from engines.truth import Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +86,79 @@ def align(
     from engines.comparison import on_grid
 
     return on_grid(percentiles, affine, shape, target), on_grid(region, affine, shape, target, "nearest")
+
+
+def consensus(
+    percentiles: Sequence[NDArray[np.float32]],
+    regions: Sequence[NDArray[np.bool_]],
+    threshold: float,
+    least: int,
+) -> NDArray[np.uint8]:
+    """Where at least so many runs lie above the threshold."""
+    from engines import comparison
+
+    return comparison.consensus(percentiles, regions, threshold, least)
+
+
+def align_mask(
+    title: str,
+    voxels: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    target: NDArray[np.float64],
+) -> list[DrawnMask]:
+    """A mask on another grid of the same patient."""
+    from brainviewer.reading.mask import placed
+
+    return [placed(title, voxels > 0, affine, shape, target)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A run against the truth: figures, and the curves behind them (None where only one class is there)."""
+
+    verdict: Verdict
+    roc: Curve | None
+    precision_recall: Curve | None
+
+
+def measure(
+    percentiles: Sequence[NDArray[np.float32]],
+    regions: Sequence[NDArray[np.bool_]],
+    slice_scores: Sequence[NDArray[np.float32]],
+    slice_axis: int,
+    truth: NDArray[np.uint8],
+    spacing_mm: tuple[float, float, float],
+    threshold: float,
+    report: Report = silent,
+) -> list[Measured]:
+    """Each run against a drawn truth on the same grid; slice_scores: NaN where a slice was not scored."""
+    from engines.curves import precision_recall, roc
+    from engines.truth import judge
+
+    drawn, found = truth > 0, []
+    for done, (values, region, scores) in enumerate(zip(percentiles, regions, slice_scores, strict=True)):
+        report(done, len(percentiles), "Measuring")
+        verdict = judge(values, region, scores, slice_axis, drawn, spacing_mm, threshold)
+        known, inside = drawn[region], values[region]
+        found.append(Measured(verdict, roc(known, inside), precision_recall(known, inside)))
+    return found
+
+
+def agreement_dots(
+    percentiles: Sequence[NDArray[np.float32]], regions: Sequence[NDArray[np.bool_]]
+) -> dict[tuple[int, int], Dots]:
+    """Bland-Altman of every two runs, on the voxels both scored."""
+    from engines.curves import bland_altman
+
+    found = {}
+    for first in range(len(percentiles)):
+        for second in range(first + 1, len(percentiles)):
+            both = regions[first] & regions[second]
+            dots = bland_altman(percentiles[first][both], percentiles[second][both])
+            if dots is not None:
+                found[first, second] = dots
+    return found
 
 
 def keep_run(folder: Path, result: AnomalyResult, volume: Volume) -> None:

@@ -15,16 +15,18 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QMenu, QToolButton, QWidge
 from brainviewer.jobs.aligning import Aligning
 from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.theme import GRID
+from brainviewer.panels.viewport import show_masks
 from brainviewer.render.geometry import PLANES, Plane, patient_axes
 from brainviewer.render.overlay import Agreement, Difference, Heatmap, Overlay
 from brainviewer.render.stage import Stage
 from brainviewer.render.triplanar import TriplanarView
 from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.masks import Masks
 from brainviewer.state.run import Run
 from brainviewer.state.session import Session
 from engines import Volume
 
-Mode = Literal["side", "planes", "wipe", "flicker", "agreement", "difference", "slices"]
+Mode = Literal["side", "planes", "wipe", "flicker", "agreement", "difference", "slices", "figures"]
 MODES: dict[Mode, tuple[str, str]] = {
     "side": ("Side by side", "One view for each run"),
     "planes": ("All planes", "A column of three views for each run"),
@@ -33,11 +35,12 @@ MODES: dict[Mode, tuple[str, str]] = {
     "agreement": ("Agreement", "How many of the runs lie above the threshold"),
     "difference": ("Difference", "Where one run lies higher than the other"),
     "slices": ("Key slices", "The slices with the highest scores, a row for each run"),
+    "figures": ("Figures", "ROC, precision over recall, Bland-Altman, and a table against a drawn truth"),
 }
 MOST_RUNS = 4
 KEY_SLICES = 5
 FLICKER_MS = 600
-NEEDED = {"side": 1, "planes": 1, "slices": 1}
+NEEDED = {"side": 1, "planes": 1, "slices": 1, "figures": 1}
 
 
 class CompareView(QWidget):
@@ -50,10 +53,14 @@ class CompareView(QWidget):
         cursor: Cursor,
         display: Display,
         tool: Tool,
+        masks: Masks,
+        make_figures: Callable[[], QWidget],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._aligning = session, aligning
+        self._session, self._aligning, self._masks = session, aligning, masks
+        self._make_figures = make_figures
+        self._figures: QWidget | None = None
         self._cursor, self._display, self._tool = cursor, display, tool
         self._left_out: set[str] = set()
         self._stage: Stage | None = None
@@ -80,6 +87,7 @@ class CompareView(QWidget):
         for changed in (aligning.changed, session.volume_changed):
             changed.connect(self._later.start)
         session.volume_filled.connect(self._refresh_voxels)
+        masks.changed.connect(self._show_masks)
 
     def _build(self) -> None:
         for key, (text, tip) in MODES.items():
@@ -97,11 +105,11 @@ class CompareView(QWidget):
         self._which.setMenu(QMenu(self._which))
         bar = row(self._modes, self._planes, self._which, None)
         bar.setContentsMargins(GRID, 4, GRID, 4)
-        layout = column(spacing=0)
-        layout.addLayout(bar)
-        layout.addWidget(self._note, 1)
-        layout.addWidget(self._body, 1)
-        self.setLayout(layout)
+        self._layout = column(spacing=0)
+        self._layout.addLayout(bar)
+        self._layout.addWidget(self._note, 1)
+        self._layout.addWidget(self._body, 1)
+        self.setLayout(self._layout)
 
     # What is compared
 
@@ -153,7 +161,13 @@ class CompareView(QWidget):
             text = "Run an engine to compare." if least == 1 else "Two runs are needed: run another engine or model."
         self._note.setText(text)
         self._note.setVisible(bool(text))
-        self._body.setVisible(not text)
+        figures = self.mode == "figures" and not text
+        self._body.setVisible(not text and not figures)
+        if figures and self._figures is None:
+            self._figures = self._make_figures()
+            self._layout.addWidget(self._figures, 1)
+        if self._figures is not None:
+            self._figures.setVisible(figures)
         shown = self.mode, self.plane, id(volume), tuple(id(run.percentiles) for run in runs), bool(text)
         if shown == self._shown:
             return
@@ -168,8 +182,13 @@ class CompareView(QWidget):
                 "agreement": lambda maps: self._single(Agreement(tuple(maps), f"Agreement of {len(maps)} runs")),
                 "difference": lambda maps: self._single(Difference(maps[-2], maps[-1])),
                 "slices": self._key_slices,
+                "figures": lambda _maps: None,
             }
             arrange[self.mode]([Heatmap(run.percentiles, run.result.region, run.title) for run in runs])
+
+    def _show_masks(self) -> None:
+        for view in self._views:
+            show_masks(view, self._masks)
 
     def _refresh_voxels(self) -> None:
         for view in self._views:
@@ -202,6 +221,7 @@ class CompareView(QWidget):
         view.setMinimumSize(60, 60)
         view.set_volume(self._session.volume, keep_position=True)
         view.set_overlay(overlay)
+        show_masks(view, self._masks)
         self._grid.addWidget(view, *place)
         self._views.append(view)
         view.camera_moved.connect(lambda plane: self._follow(view, plane))

@@ -33,8 +33,9 @@ def to_percentile(steps: float) -> float:
 class LayersPanel(QWidget):
     """Controls of the display; every one follows changes made by keys or mouse."""
 
-    def __init__(self, session: Session, display: Display, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, display: Display, masks: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._masks = masks
         self._session, self._display = session, display
         self._flags: dict[str, QCheckBox] = {}
         self._presets: list[Preset] = []
@@ -94,7 +95,7 @@ class LayersPanel(QWidget):
             ),
             spacing=GRID // 2 + 2,
         )
-        self.setLayout(column(heatmap, line(), images, None, margin=GRID + 4, spacing=GRID + 4))
+        self.setLayout(column(heatmap, self._masks, line(), images, None, margin=GRID + 4, spacing=GRID + 4))
 
     def _flag(self, name: str, text: str, tip: str) -> QCheckBox:
         box = QCheckBox(text)

@@ -32,17 +32,21 @@ from brainviewer.storage.settings import Settings
 TITLE = "BrainViewer"
 FILES = "Scans (*.dcm *.DCM *.nii *.nii.gz *.zip *.png *.jpg *.jpeg DICOMDIR);;All files (*)"
 
+MASKS = "Masks (*.nii *.nii.gz);;All files (*)"
+
 
 class MainWindow(QMainWindow):
     """Arranges the panels it is given.
 
     Signals:
         open_requested(object): files or folders were chosen or dropped (list of Path).
-        demo_requested, model_chosen(Path), picture_chosen(Path), cancel_requested: commands for the flows.
+        mask_chosen(Path), model_chosen(Path), picture_chosen(Path): files for the flows.
+        demo_requested, cancel_requested: commands for the flows.
         closing: the last chance to store and to stop work.
     """
 
     open_requested = Signal(object)
+    mask_chosen = Signal(object)
     demo_requested = Signal()
     model_chosen = Signal(object)
     picture_chosen = Signal(object)
@@ -163,6 +167,12 @@ class MainWindow(QMainWindow):
         if name:
             chosen = Path(name)
             self.model_chosen.emit(chosen if chosen.suffix.lower() == ".zip" else chosen.parent)
+
+    def add_mask(self) -> None:
+        """Let the user choose a mask to lay over the series in view."""
+        name, _ = QFileDialog.getOpenFileName(self, "Add a mask", self._settings.last_folder, MASKS)
+        if name:
+            self.mask_chosen.emit(Path(name))
 
     def save_picture(self) -> None:
         """Let the user say where the views are saved."""

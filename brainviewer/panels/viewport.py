@@ -11,6 +11,7 @@ from brainviewer.panels.theme import GRID, Theme
 from brainviewer.render.triplanar import TriplanarView
 from brainviewer.render.window_level import Preset, presets
 from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.masks import Masks
 from brainviewer.state.session import Session
 
 
@@ -29,11 +30,13 @@ class Viewport(QWidget):
         cursor: Cursor,
         display: Display,
         tool: Tool,
+        masks: Masks,
         theme: Theme,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._session, self._cursor, self._display = session, cursor, display
+        self._masks = masks
         self._presets: list[Preset] = []
         self._automatic: tuple[float, float] | None = None
         self._shown_uid = ""
@@ -47,6 +50,7 @@ class Viewport(QWidget):
         session.volume_changed.connect(self._show_volume)
         session.volume_filled.connect(self._refresh_volume)
         session.runs_changed.connect(self._show_run)
+        masks.changed.connect(lambda: show_masks(self.view, masks))
         self._show_volume()
 
     def warm_up(self) -> None:
@@ -73,6 +77,7 @@ class Viewport(QWidget):
         else:
             self.view.set_volume(volume)
         self._show_run()
+        show_masks(self.view, self._masks)
         # In a turn of its own: looking at the voxels once more takes some milliseconds.
         self._choose_later.start()
 
@@ -139,6 +144,16 @@ class Viewport(QWidget):
         if self.has_preset(number):
             preset = self._presets[number]
             self._display.set_window(preset.width, preset.level)
+
+
+def show_masks(view: TriplanarView, masks: Masks) -> None:
+    """Draw the masks that are on, and no others, where they fit the view's volume."""
+    volume = view.volume
+    shown = {mask.key: mask for mask in masks.shown if volume is not None and mask.voxels.shape == volume.shape}
+    for key in view.masks - shown.keys():
+        view.set_mask(key, None)
+    for key, mask in shown.items():
+        view.set_mask(key, mask.voxels, mask.colour)
 
 
 def _with_stored(offered: list[Preset], stored: tuple[float, float] | None) -> list[Preset]:

@@ -85,6 +85,11 @@ class TriplanarScene:
         self._layers.overlay = overlay
         self.forget()
 
+    @property
+    def masks(self) -> frozenset[str]:
+        """Names of the masks over the volume."""
+        return frozenset(self._layers.masks if self._layers else ())
+
     def set_mask(self, name: str, layer: MaskLayer | None) -> None:
         """Add, replace or (None) remove a mask."""
         if self._layers is None:

@@ -102,6 +102,16 @@ class TriplanarView(QWidget):
         self._scene.set_overlay(overlay)
         self.refresh()
 
+    @property
+    def volume(self) -> Volume | None:
+        """The volume on show."""
+        return self._scene.volume
+
+    @property
+    def masks(self) -> frozenset[str]:
+        """Names of the masks on show."""
+        return self._scene.masks
+
     def set_mask(self, name: str, mask: NDArray[np.uint8] | None, colour: str = "#4fc3f7") -> None:
         """Show a mask in a colour ("#rrggbb"), or (None) take it away."""
         self._scene.set_mask(name, MaskLayer(mask, colour) if mask is not None else None)
