@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import psutil
-from PySide6.QtCore import QPoint, QSocketNotifier, QTimer
+from PySide6.QtCore import QPoint, QTimer
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
+import engines
 from brainviewer.actions.action import Commands
 from brainviewer.actions.context import Context
 from brainviewer.actions.menus import menus
+from brainviewer.application import close_on_signals, make_application
 from brainviewer.jobs.aligning import Aligning
 from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
@@ -27,10 +26,11 @@ from brainviewer.jobs.keeping import Keeping
 from brainviewer.jobs.masking import Masking
 from brainviewer.jobs.measuring import Measuring
 from brainviewer.jobs.opening import Opening
+from brainviewer.jobs.queueing import TASK, Queueing
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.compare import CompareView
-from brainviewer.panels.engines import EnginesPanel
+from brainviewer.panels.engines import EnginesPanel, run_title
 from brainviewer.panels.findings import FindingsPanel
 from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
@@ -38,6 +38,7 @@ from brainviewer.panels.library import LibraryList
 from brainviewer.panels.main_window import TITLE, MainWindow
 from brainviewer.panels.masks import MaskList
 from brainviewer.panels.message_bar import MessageBar
+from brainviewer.panels.queue import QueuePanel
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.status import StatusBar
 from brainviewer.panels.studies import StudiesPanel
@@ -49,7 +50,7 @@ from brainviewer.state.masks import Masks
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
 from brainviewer.storage import crash_log, database, folders, settings
-from brainviewer.storage.library import Library
+from brainviewer.storage.library import Library, StudyEntry
 from engines import KnownError
 
 # Hostile files may ask a codec for many gigabytes; the reading worker gets half the memory, but enough for a big CT.
@@ -65,10 +66,11 @@ CONTEXT_MENU = (
 class Viewer:
     """One window with everything in it.
 
-    detect: what the engine worker calls, "package.module:function"; tests put a small engine there.
+    detect, queued: what the engine worker calls for a run in view and for one of the queue, "package.module:function";
+    tests put a small engine there.
     """
 
-    def __init__(self, detect: str = DETECT) -> None:
+    def __init__(self, detect: str = DETECT, queued: str = TASK) -> None:
         self.settings, trouble = settings.load()
         self.theme = Theme(self.settings.theme)
         self.theme.apply()
@@ -86,6 +88,7 @@ class Viewer:
         self.keeping = Keeping(
             self.session, self.messages, library, self.opening, self.detecting, self.reading, self.engines
         )
+        self.queueing = Queueing(self.keeping, self.detecting, self.messages, self.engines, queued)
         self.aligning = Aligning(self.session, self.messages, self.reading)
         self.finding = Finding(self.session, self.display, self.messages, self.reading, self.aligning)
         self.masks = Masks()
@@ -117,9 +120,10 @@ class Viewer:
         self.mask_list = MaskList(self.masks, self.masking, self.aligning, self.theme)
         self.layers = LayersPanel(self.session, self.display, self.mask_list)
         self.findings = FindingsPanel(self.finding, self.session, self.cursor)
-        shelf = LibraryList(self.keeping, self.reading, self.theme)
-        self.studies = StudiesPanel(self.session, self.opening, shelf, self.theme)
+        self.shelf = LibraryList(self.keeping, self.reading, self.theme)
+        self.studies = StudiesPanel(self.session, self.opening, self.shelf, self.theme)
         self.message_bar = MessageBar(self.messages, self.theme)
+        self.queue_panel = QueuePanel(self.queueing)
         self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
         self.window.arrange(
             self.viewport,
@@ -129,6 +133,7 @@ class Viewer:
             self.layers,
             self.strip,
             self.findings,
+            self.queue_panel,
             self.message_bar,
             self.status,
         )
@@ -169,6 +174,7 @@ class Viewer:
         window.commands_requested.connect(lambda: CommandPalette(self.commands, window).exec())
         window.about_requested.connect(lambda: AboutBox(self.theme, window).exec())
         window.closing.connect(self.close)
+        self.shelf.run_requested.connect(self._queue)
         self.studies.open_requested.connect(lambda path: self.opening.open([path]))
         self.viewport.presets_changed.connect(self.layers.show_presets)
         empty = self.viewport.empty
@@ -178,6 +184,7 @@ class Viewer:
             (empty.demo, "file.demo"),
         ):
             button.clicked.connect(lambda _on=False, command=command: self.commands.run(command))
+        self.engines_panel.repeat_requested.connect(self.keeping.repeat)
         self.engines_panel.add_model_requested.connect(lambda: self.commands.run("analyse.add_model"))
         view.hovered.connect(self.status.hover)
         view.context_menu_requested.connect(self._context_menu)
@@ -220,6 +227,7 @@ class Viewer:
         QTimer.singleShot(50, self._warm_up_views)
         QTimer.singleShot(100, self.strip.warm_up)
         self._sweep.start()
+        QTimer.singleShot(500, self.window, self.queueing.take_up)
 
     def _warm_up_views(self) -> None:
         try:
@@ -275,6 +283,22 @@ class Viewer:
                 menu.addSeparator()
         self.window.show_context_menu(menu, at)
 
+    def _queue(self, studies: Sequence[StudyEntry]) -> None:
+        """Let the engines run on studies of the library, if the user says yes."""
+        cards, models = engines.cards(), self.engines_panel.models
+        titles = {one.card.digest: run_title(cards[one.card.engine].title, one) for one in models}
+        orders = self.queueing.orders(studies, models, titles, self.engines_panel.device)
+        if not orders:
+            self.messages.note("There is nothing to run: no model fits, or its run is in the library already.")
+            return
+        keys = {order.engine for order in orders}
+        found = f"{len(orders)} runs of {len(keys)} engines" if len(orders) > 1 else "1 run"
+        where = f"on {len({order.study for order in orders})} studies" if len(orders) > 1 else ""
+        text = f"Queue {found} {where}? They go on in the background, after a restart too."
+        if self.window.ask("Queue", " ".join(text.split()).replace(" ?", "?")):
+            self.queueing.add(orders)
+            self.window.show_panel("Queue")
+
     def _add_model(self, source: Path) -> None:
         job = self.engines.submit("Adding the model", "brainviewer.jobs.tasks:add_model", source, folders.models_dir())
         job.finished.connect(lambda _model: self.engines_panel.reload_models())
@@ -325,6 +349,7 @@ class Viewer:
     def close(self) -> None:
         """Store settings and stop the workers. Called when the window closes."""
         self._sweep.stop()
+        self.queueing.close()
         self.window.store_layout()
         for name in STORED_DISPLAY:
             setattr(self.settings, name, getattr(self.display, name))
@@ -347,41 +372,6 @@ def _library() -> tuple[Library, KnownError | None]:
         return Library(), None
     except KnownError as error:
         return Library(database.in_memory()), error
-
-
-def make_application(arguments: Sequence[str] = ()) -> QApplication:
-    """The Qt application: names, style, platform."""
-    running = QApplication.instance()
-    if isinstance(running, QApplication):
-        return running
-    if sys.platform.startswith("linux") and os.environ.get("WAYLAND_DISPLAY") and os.environ.get("DISPLAY"):
-        # VTK draws through X; XWayland has it.
-        os.environ.setdefault("QT_QPA_PLATFORM", "xcb;wayland")
-    app = QApplication([TITLE, *arguments])
-    app.setApplicationName("brainviewer")
-    app.setApplicationDisplayName("")
-    app.setDesktopFileName("brainviewer")
-    app.setStyle("Fusion")
-    return app
-
-
-def close_on_signals(app: QApplication, close: Callable[[], object]) -> None:
-    """Ctrl+C in the terminal and `kill` close the window as its button does: settings stored, workers ended."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    # While Qt waits for events Python does not run; the signal's byte in this socket wakes it up.
-    signal.set_wakeup_fd(writer.fileno())
-    notifier = QSocketNotifier(reader.fileno(), QSocketNotifier.Type.Read, app)
-    notifier.activated.connect(lambda: reader.recv(64))
-
-    def stop() -> None:
-        signal.set_wakeup_fd(-1)
-        reader.close()
-        writer.close()
-
-    app.aboutToQuit.connect(stop)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: close())
 
 
 def main(paths: list[Path], demo: bool = False) -> int:

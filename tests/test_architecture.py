@@ -21,7 +21,7 @@ FOREIGN = HEAVY | {"PySide6", "vtk", "pyqtgraph", "pydicom", "nibabel", "platfor
 DOOR = {"engines", "engines.card", "engines.catalog", "engines.contract", "engines.errors", "engines.result"}
 DOOR |= {"engines.volume", "engines.samples", "engines.model_package"}
 
-COMPOSITION = {"app", "cli", "__main__", "commands", "demo", "doctor"}
+COMPOSITION = {"app", "application", "cli", "__main__", "commands", "demo", "doctor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,18 @@ TABLE = {
     # scipy inside functions only: they run in a worker.
     "study": _room("", "scipy"),
     "reading": _room("study", "pydicom highdicom nibabel scipy"),
-    "export": _room("study", "pydicom highdicom nibabel PySide6.QtGui PySide6.QtCore"),
+    "report": _room("study render", "PySide6.QtGui PySide6.QtCore PySide6.QtSvg"),
+    "export": _room("study render report", "pydicom highdicom nibabel PySide6.QtGui PySide6.QtCore"),
     "storage": _room("study", "platformdirs sqlite3"),
     "state": _room("study storage reading", "PySide6.QtCore"),
-    "jobs": _room("study storage reading state", "PySide6.QtCore"),
+    "jobs": _room("study storage reading state export report", "PySide6.QtCore"),
     "render": _room("study state", "vtk PySide6"),
     "plots": _room("study state", "pyqtgraph PySide6"),
     "actions": _room("study reading storage state jobs render plots export panels", "PySide6 superqt"),
     "panels": _room("study reading storage state jobs render plots export actions", "PySide6 superqt"),
 }
-# The one file the engine worker starts from; it may load an engine, inside its functions only.
-WORKER_FILES = {"brainviewer/jobs/tasks.py"}
+# What the workers start from; they may reach the engines, inside their functions only.
+WORKER_FILES = {"brainviewer/jobs/tasks.py", "brainviewer/jobs/gathering.py"}
 # Started as `python -m` in a child only, so that a crash of what it tries is a finding.
 CHILD_FILES = {"brainviewer/doctor/probes.py"}
 

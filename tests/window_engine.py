@@ -59,3 +59,26 @@ def _detect(key, volume, report, pause_s):
         how,
     )
     return Detection(result, percentiles_of(result))
+
+
+def run_queued(path, study_uid, series_uid, engine, model, folder, device="auto", report=None):
+    """What the queue calls, with the small engine."""
+    from brainviewer import reading
+    from brainviewer.jobs.tasks import QueuedRun
+    from engines import model_package, results
+
+    (series,) = [one for study in reading.scan([path]) for one in study.series if one.uid == series_uid]
+    volume = reading.load(series)
+    result = _detect(engine, volume, report, PAUSE_S).result
+    results.write(folder, result, volume)
+    return QueuedRun(model_package.read_card(model).digest, 1.0, result.score, result.score_percentile)
+
+
+def run_queued_slowly(path, study_uid, series_uid, engine, model, folder, device="auto", report=None):
+    for step in range(1000):
+        report(step, 1000, f"step {step}")
+        time.sleep(0.05)
+
+
+def refuse_queued(path, study_uid, series_uid, engine, model, folder, device="auto", report=None):
+    raise BadVolume("This volume is too small for the engine.", "Choose a larger one.")

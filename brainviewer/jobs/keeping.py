@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 from PySide6.QtCore import QCoreApplication, QDeadlineTimer, QEventLoop, QObject, Signal
 
 from brainviewer.jobs.detecting import Detecting
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.job import Job
 from brainviewer.jobs.opening import Opening
-from brainviewer.jobs.tasks import Detection
+from brainviewer.jobs.tasks import Detection, QueuedRun
 from brainviewer.state.messages import Messages
 from brainviewer.state.run import Run
 from brainviewer.state.session import Session
 from brainviewer.storage import runs, thumbnails
 from brainviewer.storage.library import Library, RunEntry
+from brainviewer.storage.queue import Order
 from brainviewer.study import Series, Study
 from engines import KnownError, Volume
 
@@ -118,6 +122,40 @@ class Keeping(QObject):
         except KnownError as error:
             self._messages.error(error)
         self.changed.emit()
+
+    def take(self, order: Order, key: str, done: QueuedRun) -> None:
+        """Note a run of the queue, whose files are written; where its series is open it is shown."""
+        entry = RunEntry(
+            key,
+            order.study,
+            order.series,
+            order.engine,
+            order.title,
+            str(order.model),
+            done.model_digest,
+            datetime.now(UTC),
+            done.seconds,
+            done.score,
+            done.score_percentile,
+        )
+        try:
+            self.library.add_run(entry)
+        except KnownError as error:
+            self._messages.error(error)
+        self._restore()
+        self.changed.emit()
+
+    def repeat(self, run: Run) -> Job | None:
+        """Do a kept run on the series in view again, and tell how the repetition compares."""
+        volume = self._session.volume
+        if volume is None or not self._session.complete:
+            return None
+        job = self._engines.submit(
+            f"Repeating {run.title}", "brainviewer.jobs.tasks:repeat", runs.folder(run.key), Path(run.model), volume
+        )
+        job.finished.connect(lambda said: self._messages.note(f"{run.title}: {said}"))
+        job.failed.connect(self._messages.error)
+        return job
 
     def _remove(self, run: Run) -> None:
         try:

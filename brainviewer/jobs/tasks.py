@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainviewer.storage import runs
-from engines import AnomalyResult, Report, Volume, silent
+from engines import AnomalyResult, BadInput, Report, Volume, silent
 
 if TYPE_CHECKING:
     from brainviewer.reading.mask import DrawnMask
@@ -174,6 +174,54 @@ def read_run(folder: Path) -> Detection:
 
     result = results.read(folder)
     return Detection(result, percentiles_of(result))
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """What the library notes of a run whose files are written."""
+
+    model_digest: str
+    seconds: float
+    score: float
+    score_percentile: float
+
+
+def run_queued(
+    path: Path,
+    study_uid: str,
+    series_uid: str,
+    engine: str,
+    model: Path,
+    folder: Path,
+    device: str = "auto",
+    report: Report = silent,
+) -> QueuedRun:
+    """Read a series, run an engine on it and write the run into its folder."""
+    from brainviewer import reading
+    from engines import results
+
+    if not path.exists():
+        raise BadInput("The files of the study are not there any more.", "Connect the drive, then retry.")
+    report(0, 1, "Reading the study")
+    every = {one.uid: one for study in reading.scan([path], report) if study.uid == study_uid for one in study.series}
+    if series_uid not in every:
+        raise BadInput("The series is not in the study any more.", "Open the study once, then retry.")
+    volume = reading.load(every[series_uid], report)
+    result = detect(engine, model, volume, device, report)
+    results.write(folder, result, volume)
+    how = result.provenance
+    return QueuedRun(how.model_digest, how.seconds, result.score, result.score_percentile)
+
+
+def repeat(folder: Path, model: Path, volume: Volume, device: str = "auto", report: Report = silent) -> str:
+    """Do a stored run again and say how it compares."""
+    from engines import catalog, repeating, results
+
+    stored = results.read(folder)
+    if stored.heatmap.shape != volume.shape:
+        raise BadInput("The stored run lies on another grid than the series has now.", "Run the engine anew.")
+    again = catalog.create(stored.provenance.engine, model, device).detect(volume, report)
+    return str(repeating.compare(stored, again))
 
 
 def remove_runs(keys: Collection[str]) -> None:

@@ -29,9 +29,11 @@ class EnginesPanel(QWidget):
 
     Signals:
         add_model_requested: the user wants to add a model folder.
+        repeat_requested(Run): a run is to be done again and compared.
     """
 
     add_model_requested = Signal()
+    repeat_requested = Signal(object)
 
     def __init__(
         self, session: Session, detecting: Detecting, settings: Settings, theme: Theme, parent: QWidget | None = None
@@ -72,6 +74,7 @@ class EnginesPanel(QWidget):
         self._add = QPushButton("Add a model ...")
         self._add.setToolTip("Copy a model, from its model.json or a ZIP file, into your models")
         self._runs = RunList(self._session, theme)
+        self._runs.repeat_requested.connect(self.repeat_requested)
         self._engine.currentIndexChanged.connect(self._choose_engine)
         self._model.currentIndexChanged.connect(self._choose_model)
         self._device.currentIndexChanged.connect(self._choose_device)
@@ -144,6 +147,17 @@ class EnginesPanel(QWidget):
             if key in engines.cards() and _fits(model, series.modality if series is not None else ""):
                 found[key] = model if key not in found or str(model.folder) == last else found[key]
         return found
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model at hand, those used last first."""
+        last = set(self._settings.model_of.values())
+        return tuple(sorted(self._models, key=lambda model: str(model.folder) not in last))
+
+    @property
+    def device(self) -> str:
+        """Where runs are worked out."""
+        return str(self._device.currentData())
 
     def can_run_all(self) -> bool:
         """True when some engine has a model for the complete series in view."""

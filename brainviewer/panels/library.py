@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QInputDialog, QMenu, QMessageBox, QWidg
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.keeping import Keeping
 from brainviewer.panels.cards import CARD_ROLE, Card, CardList, picture_of
-from brainviewer.panels.parts import column, label, row
+from brainviewer.panels.parts import IconButton, column, label, row
 from brainviewer.panels.theme import GRID, Theme
 from brainviewer.storage import thumbnails
 from brainviewer.storage.library import StudyEntry
@@ -25,9 +25,11 @@ class LibraryList(QWidget):
 
     Signals:
         open_requested(Path): a study was chosen. listed(int): how many fit.
+        run_requested(object): the engines are to run on these studies (list of StudyEntry).
     """
 
     open_requested = Signal(object)
+    run_requested = Signal(object)
     listed = Signal(int)
 
     def __init__(self, keeping: Keeping, reading: WorkerHost, theme: Theme, parent: QWidget | None = None) -> None:
@@ -50,7 +52,9 @@ class LibraryList(QWidget):
         self._cards.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self._cards.customContextMenuRequested.connect(self._menu)
         caption = label("Library", "caption")
-        head = row(caption, None, self._filter)
+        self._run = IconButton(theme, "play", "Run the engines on all studies listed here")
+        self._run.clicked.connect(lambda: self.run_requested.emit(self._at_hand()))
+        head = row(caption, None, self._run, self._filter)
         head.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
         layout = column(spacing=0)
         layout.addLayout(head)
@@ -85,8 +89,12 @@ class LibraryList(QWidget):
         self._cards.show_cards([self._card(entry) for entry in self._entries.values()])
         self._nothing.setText(NOTHING_FITS if self.narrowed else NOTHING_YET)
         self._nothing.setVisible(not self._entries)
+        self._run.setEnabled(bool(self._entries))
         self._look_for_missing()
         self.listed.emit(len(self._entries))
+
+    def _at_hand(self) -> list[StudyEntry]:
+        return [entry for entry in self._entries.values() if entry.path not in self._missing]
 
     def _reload(self) -> None:
         chosen = self._filter.currentText()
@@ -150,6 +158,7 @@ class LibraryList(QWidget):
             menu = QMenu(self)
             menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             menu.addAction("Open", lambda: self._choose(index))
+            menu.addAction("Run the engines on it", lambda: self.run_requested.emit([entry]))
             menu.addAction("Tags ...", lambda: self._edit_tags(entry))
             menu.addAction("Take out of the library", lambda: self._forget(entry))
             menu.popup(self._cards.viewport().mapToGlobal(at))

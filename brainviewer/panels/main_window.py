@@ -14,7 +14,7 @@ from PySide6.QtGui import (
     QDropEvent,
     QGuiApplication,
 )
-from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMenu, QWidget
+from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMenu, QMessageBox, QWidget
 
 from brainviewer.panels.docks import dock
 from brainviewer.panels.engines import EnginesPanel
@@ -76,6 +76,7 @@ class MainWindow(QMainWindow):
         layers: LayersPanel,
         strip: QWidget,
         findings: QWidget,
+        queue: QWidget,
         message_bar: MessageBar,
         status: StatusBar,
     ) -> None:
@@ -95,7 +96,10 @@ class MainWindow(QMainWindow):
         self._add_dock(right, dock("Layers", layers, self._theme, scroll=True, width=272))
         self._add_dock(bottom, dock("Slice scores", strip, self._theme))
         self._add_dock(bottom, dock("Findings", findings, self._theme))
+        self._add_dock(bottom, dock("Queue", queue, self._theme))
         self.splitDockWidget(self._docks["Slice scores"], self._docks["Findings"], Qt.Orientation.Horizontal)
+        self.tabifyDockWidget(self._docks["Findings"], self._docks["Queue"])
+        self._docks["Findings"].raise_()
         # Side panels reach down to the status bar; the strip lies under the views only.
         for corner, area in (
             (Qt.Corner.BottomLeftCorner, left),
@@ -199,6 +203,16 @@ class MainWindow(QMainWindow):
     def panel_shown(self, name: str) -> bool:
         """True when a panel is not hidden."""
         return not self._docks[name].isHidden()
+
+    def show_panel(self, name: str) -> None:
+        """Bring a panel to the front."""
+        self._docks[name].show()
+        self._docks[name].raise_()
+
+    def ask(self, title: str, question: str) -> bool:
+        """Ask a question that is answered with yes or no."""
+        answer = QMessageBox.question(self, title, question)
+        return answer is QMessageBox.StandardButton.Yes
 
     def toggle_panel(self, name: str) -> None:
         """Show or hide a panel."""

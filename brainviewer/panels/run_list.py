@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QRadioButton, QWidget
 
 from brainviewer.panels.parts import IconButton, column, label, row
@@ -12,7 +13,13 @@ from brainviewer.state.session import Session
 
 
 class RunList(QWidget):
-    """One line a run; the marked one is on the views."""
+    """One line a run; the marked one is on the views.
+
+    Signals:
+        repeat_requested(Run): it is to be done again and compared.
+    """
+
+    repeat_requested = Signal(object)
 
     def __init__(self, session: Session, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,10 +47,12 @@ class RunList(QWidget):
         self._group.addButton(choose)
         forget = IconButton(self._theme, "bin", f"Forget this run of {run.title}")
         forget.clicked.connect(lambda: self._session.remove_run(run.key))
+        repeat = IconButton(self._theme, "repeat", f"Do this run of {run.title} again and compare with what is kept")
+        repeat.clicked.connect(lambda: self.repeat_requested.emit(run))
         score = label(score_text(run), "muted")
         score.setToolTip("Study score as healthy percentile, and the time the run took")
         line = QWidget()
-        line.setLayout(row(choose, None, score, forget, spacing=4))
+        line.setLayout(row(choose, None, score, repeat, forget, spacing=4))
         return line
 
 

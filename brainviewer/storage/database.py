@@ -33,6 +33,13 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX run_study ON run (study, created);
     """,
+    """
+    CREATE TABLE queue (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, study TEXT NOT NULL REFERENCES study ON DELETE CASCADE,
+        study_title TEXT NOT NULL, path TEXT NOT NULL, series TEXT NOT NULL, engine TEXT NOT NULL, model TEXT NOT NULL,
+        title TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL, owner INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brainviewer.storage import database, folders
+from brainviewer.storage.queue import Queue
 from brainviewer.study import Study
 from engines import KnownError
 
@@ -62,6 +63,7 @@ class Library:
 
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
         self._db = connection or database.connect(file())
+        self.queue = Queue(self._db, self._change)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -162,6 +164,11 @@ class Library:
         """Forget a run."""
         with self._change() as db:
             db.execute("DELETE FROM run WHERE key = ?", (key,))
+
+    def series(self, study_uid: str) -> tuple[tuple[str, str], ...]:
+        """UID and modality of each series of a study."""
+        rows = self._db.execute("SELECT uid, modality FROM series WHERE study = ?", (study_uid,))
+        return tuple((row["uid"], row["modality"]) for row in rows)
 
     def run_keys(self) -> frozenset[str]:
         """Keys of all kept runs."""
