@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import brainviewer
-from brainviewer.commands import compare, demo, doctor, engines, info, models
+from brainviewer.commands import compare, demo, doctor, engines, export, info, models, repeat
 from brainviewer.commands import open as opening
 
 OPEN = "open"
@@ -68,9 +68,11 @@ for command in (
     info.info,
     engines.detect,
     compare.compare,
+    repeat.repeat,
     engines.train,
     engines.calibrate,
     engines.evaluate,
+    export.export,
 ):
     app.command()(command)
 app.add_typer(models.models, name="models")

@@ -73,6 +73,26 @@ def test_detect_reads_back_where_the_lesion_is(model: Path, tmp_path: Path) -> N
     assert 2 * (mask & phantom.lesion).sum() / (mask.sum() + phantom.lesion.sum()) > 0.5
 
 
+def test_a_stored_run_is_repeated_bit_for_bit(scan: Path, model: Path, tmp_path: Path) -> None:
+    facts("detect", scan, "--engine", "fake", "--model", model, "--out", tmp_path / "out")
+    told = facts("repeat", tmp_path / "out" / "fake", scan, "--model", model)
+    assert told["identical"]  # type: ignore[call-overload]
+    refused = run("repeat", tmp_path / "out" / "fake", scan)
+    assert refused.exit_code == 1
+    assert "not at hand" in refused.stderr
+
+
+def test_a_run_that_was_tampered_with_differs_from_its_repetition(scan: Path, model: Path, tmp_path: Path) -> None:
+    facts("detect", scan, "--engine", "fake", "--model", model, "--out", tmp_path / "out")
+    path = tmp_path / "out" / "fake" / "heatmap.nii.gz"
+    image = nibabel.load(path)
+    changed = nibabel.Nifti1Image(np.asarray(image.dataobj) * 0, image.affine, image.header)
+    nibabel.save(changed, path)
+    told = run("repeat", tmp_path / "out" / "fake", scan, "--model", model)
+    assert told.exit_code == 1
+    assert "differs" in told.stdout
+
+
 def test_detect_takes_an_added_model_when_none_is_named(scan: Path, model: Path, tmp_path: Path) -> None:
     refused = run("detect", scan, "--engine", "fake", "--out", tmp_path / "out")
     assert refused.exit_code == 1
