@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,8 @@ import typer
 
 from brainviewer.commands.engines import AsJson, Device
 from brainviewer.commands.outcome import known_trouble, tell
+from brainviewer.commands.page import Figure, precision_figure, render, roc_figure, rows_shown
+from brainviewer.commands.page import shown as shown_as
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,11 +89,14 @@ def _compare(matches: Sequence[Match], out: Path, truth: Path | None, threshold:
     pairs = comparison.pairs(maps, regions, threshold)
     titles = [run.title for run in runs]
     tables = [_findings_table(found, titles), _agreement_table(pairs, titles)]
+    figures = _agreement_figures(runs)
     if truth is not None:
-        tables.append(_truth_table(runs, shown, truth, threshold))
+        lesion = _lesion(shown, truth)
+        tables.append(_truth_table(runs, shown, lesion, threshold))
+        figures = [*_truth_figures(runs, lesion), *figures]
     for table in tables:
         _write_table(out / f"{table.name}.csv", table.rows)
-    (out / PAGE).write_text(_page(shown, runs, failed, tables, threshold), encoding="utf-8")
+    (out / PAGE).write_text(_page(shown, runs, failed, tables, figures, threshold), encoding="utf-8")
     return {
         "page": str(out / PAGE),
         "runs": titles,
@@ -163,15 +167,55 @@ def _agreement_table(pairs: Sequence[Pair], titles: Sequence[str]) -> _Table:
     return _Table("agreement", "Agreement", note, rows)
 
 
-def _truth_table(runs: Sequence[_Run], shown: Volume, truth: Path, threshold: float) -> _Table:
+def _lesion(shown: Volume, truth: Path) -> NDArray[np.bool_]:
+    """Every mask of the file, on the grid of the series that is shown."""
     import numpy as np
 
-    from engines.comparison import on_grid
-    from engines.files import read_volume
+    from brainviewer.reading.mask import read_masks
+
+    masks = read_masks(truth, (shown.shape[0], shown.shape[1], shown.shape[2]), shown.affine)
+    lesion: NDArray[np.bool_] = np.any([mask.voxels > 0 for mask in masks], axis=0)
+    return lesion
+
+
+def _truth_figures(runs: Sequence[_Run], lesion: NDArray[np.bool_]) -> list[Figure]:
+    """ROC and precision over recall of the voxels."""
+    from engines.curves import precision_recall, roc
+
+    roc_plot = roc_figure("ROC of the voxels")
+    drawn = [roc_plot]
+    for run in runs:
+        known, values = lesion[run.region], run.percentiles[run.region]
+        line, precision = roc(known, values), precision_recall(known, values)
+        if line is not None and precision is not None:
+            if len(drawn) == 1:
+                drawn.append(precision_figure("Precision over recall", precision.base))
+            roc_plot.add(f"{run.title}: {line.value:.3f}", line.x, line.y)
+            drawn[1].add(f"{run.title}: {precision.value:.3f}", precision.x, precision.y)
+    return drawn
+
+
+def _agreement_figures(runs: Sequence[_Run]) -> list[Figure]:
+    """Bland-Altman of every two runs."""
+    from brainviewer.jobs.tasks import agreement_dots
+
+    found = []
+    maps = [run.percentiles for run in runs], [run.region for run in runs]
+    for (first, second), dots in agreement_dots(*maps).items():
+        title = f"{runs[first].title} - {runs[second].title}"
+        figure = Figure(title, "Mean healthy percentile", "First minus second", span=(0.0, 100.0, -100.0, 100.0))
+        figure.add("voxels both scored", dots.x, dots.y, dots=True)
+        for name, value in (("bias", dots.bias), ("lower limit", dots.low), ("upper limit", dots.high)):
+            figure.level(f"{name} {value:.1f}", min(max(value, -100.0), 100.0))
+        found.append(figure)
+    return found
+
+
+def _truth_table(runs: Sequence[_Run], shown: Volume, lesion: NDArray[np.bool_], threshold: float) -> _Table:
+    import numpy as np
+
     from engines.truth import judge
 
-    drawn = read_volume(truth)
-    lesion = on_grid(drawn.voxels > 0, drawn.affine, shown.shape, shown.affine, "nearest")
     rows = []
     for run in runs:
         own = run.match.series.uid == shown.uid
@@ -188,36 +232,26 @@ def _page(
     runs: Sequence[_Run],
     failed: Sequence[tuple[str, str]],
     tables: Sequence[_Table],
+    figures: Sequence[Figure],
     threshold: float,
 ) -> str:
-    import jinja2
-
-    import brainviewer
-    from brainviewer.storage.folders import resources_dir
-
     facts = [
         {
             "engine": run.match.model.card.engine,
             "model": run.title,
             "digest": run.match.model.card.digest,
             "series": run.match.series.modality or "unknown contrast",
-            "score": _shown(run.result.score),
+            "score": shown_as(run.result.score),
             "seconds": f"{run.result.provenance.seconds:.1f}",
             "warnings": run.result.provenance.warnings,
             "picture": _picture(shown, run, threshold),
         }
         for run in runs
     ]
-    listed = [
-        (one.title, one.note, [*one.rows[0]] if one.rows else [], [[*map(_shown, row.values())] for row in one.rows])
-        for one in tables
-    ]
-    loader = jinja2.FileSystemLoader(resources_dir() / "templates")
-    template = jinja2.Environment(loader=loader, autoescape=True).get_template(PAGE)
-    return template.render(
-        runs=facts, failed=failed, tables=listed, threshold=f"{threshold:g}",
+    listed = [(one.title, one.note, [*one.rows[0]] if one.rows else [], rows_shown(one.rows)) for one in tables]
+    return render(
+        PAGE, runs=facts, failed=failed, tables=listed, threshold=f"{threshold:g}", figures=figures,
         series=runs[0].match.series.modality or "a series of unknown contrast",
-        made=f"BrainViewer {brainviewer.__version__}",
     )  # fmt: skip
 
 
@@ -237,9 +271,3 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
             table = csv.DictWriter(file, list(rows[0]))
             table.writeheader()
             table.writerows(rows)
-
-
-def _shown(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

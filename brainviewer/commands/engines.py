@@ -112,6 +112,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure models on held-out subjects beside plain baselines, with intervals by subject."""
+    from brainviewer.commands import evaluation_page
     from brainviewer.commands.matching import model_at
     from engines import evaluation_report, model_package
     from engines.evaluation import evaluate as measure
@@ -127,6 +128,7 @@ def evaluate(
                 measure(one.folder, _fitting(table, one.card.modality), device=device, report=report) for one in found
             ]
         evaluation_report.write(out, measured, command)
+        (out / evaluation_page.PAGE).write_text(evaluation_page.page(measured, command), encoding="utf-8")
         if into_card:
             for one, result in zip(found, measured, strict=True):
                 card = one.card.model_copy(update={"metrics": result.metrics(command)})

@@ -60,6 +60,13 @@ def test_the_page_is_one_file_with_pictures_and_the_notice(compared: tuple[dict[
     assert "Brightness of phantoms" in page
 
 
+def test_the_page_draws_the_curves_against_the_truth(compared: tuple[dict[str, object], Path]) -> None:
+    page = (compared[1] / "compare.html").read_text()
+    for title in ("ROC of the voxels", "Precision over recall"):
+        assert title in page
+    assert page.count("<polyline") == 2
+
+
 def test_findings_and_truth_are_tables(compared: tuple[dict[str, object], Path]) -> None:
     told, out = compared
     found = rows(out / "findings.csv")

@@ -167,6 +167,10 @@ def test_train_then_calibrate_then_evaluate(cohort: Cohort, tmp_path: Path) -> N
     assert model_package.read_card(out).settings["foreground"] == 0.25
     facts("calibrate", out, "--cohort", cohort.path)
     measured = facts("evaluate", out, "--cohort", cohort.path, "--out", tmp_path / "eval", "--into-card")
+    page = (tmp_path / "eval" / "evaluation.html").read_text()
+    assert "ROC" in page
+    assert page.count("<polyline") >= 6  # ROC and precision of the engine and its baselines
+    assert "Research use only" in page
     names = {(row["level"], row["name"]) for row in measured["models"][0]["figures"]}  # type: ignore[index]
     assert ("slice", "AUROC") in names
     assert (tmp_path / "eval" / "README.md").is_file()
