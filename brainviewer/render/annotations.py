@@ -78,6 +78,8 @@ class Annotator:
     def __init__(self, painter: QPainter, size: tuple[float, float]) -> None:
         self._painter = painter
         self._width, self._height = size
+        # What is painted again: under a brush that is a small part of the view, far from most words.
+        self._seen = painter.clipBoundingRect() if painter.hasClipping() else QRectF(0, 0, *size)
         # Small views get smaller words.
         small = min(size) < 260
         self._text_font = view_font(11 if small else 12)
@@ -106,6 +108,8 @@ class Annotator:
 
     def _text(self, baseline: QPointF, text: str, colour: str = _TEXT, font: QFont | None = None) -> None:
         """Words with a dark rim, legible on white and on black."""
+        if not self._seen.intersects(QRectF(baseline.x() - 4, baseline.y() - 28, 16 * len(text) + 8, 40)):
+            return
         self._painter.setFont(font or self._text_font)
         # Five plain texts take a fifth of the time of one stroked outline.
         self._painter.setPen(QColor(0, 0, 0, 130))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 
 from brainviewer.render.geometry import Plane
@@ -33,6 +35,20 @@ _CLICK = 4.0
 _WINDOW_REACH = 400.0
 _ZOOM_REACH = 150.0
 _ZOOM_STEP = 1.15
+_SIZE_STEP = 1.2
+
+
+class Painter(Protocol):
+    """Who corrects a mask under the reader's hand; places are continuous voxel indices."""
+
+    def press(self, voxel: NDArray[np.float64], axis: int, erase: bool) -> None:
+        """The brush touches a slice along a voxel axis."""
+
+    def move(self, voxel: NDArray[np.float64]) -> None:
+        """The brush goes on."""
+
+    def release(self) -> None:
+        """The brush is lifted."""
 
 
 @dataclass(slots=True)
@@ -59,6 +75,17 @@ class Interaction:
         self._wheel_rest = 0.0
         self.scale = 1.0
         self.active: Plane = "axial"
+        self.painter: Painter | None = None
+
+    @property
+    def holds_brush(self) -> bool:
+        """True while the left button paints."""
+        return self.painter is not None and bool(self._tool.paint)
+
+    @property
+    def is_painting(self) -> bool:
+        """True between pressing and lifting the brush."""
+        return self._drag is not None and self._drag.does == "paint"
 
     def press(self, x: float, y: float, button: Qt.MouseButton, keys: Qt.KeyboardModifier) -> None:
         """A button goes down."""
@@ -67,11 +94,21 @@ class Interaction:
         if plane is None or does is None or self._drag is not None:
             return
         self.active = plane
-        if keys & _SHIFT:
+        if self.holds_brush and button == _LEFT:
+            # With Shift held the left button does what it does without a brush.
+            does = does if keys & _SHIFT else "paint"
+        elif keys & _SHIFT:
             does = _SHIFTED.get(does, does)
         self._drag = _Drag(plane, button, does, (x, y), (x, y))
         if does == "crosshair":
             self._point(plane, x, y)
+        elif does == "paint":
+            self._touch_down(plane, x, y, erase=(self._tool.paint == "eraser") != bool(keys & _CONTROL))
+
+    def _touch_down(self, plane: Plane, x: float, y: float, erase: bool) -> None:
+        voxel, geometry = self._scene.voxel_at(plane, x, y), self._scene.view(plane).geometry
+        if voxel is not None and geometry is not None and self.painter is not None:
+            self.painter.press(voxel, geometry.slices, erase)
 
     def move(self, x: float, y: float, keys: Qt.KeyboardModifier) -> None:
         """The mouse moves, with or without a button."""
@@ -83,6 +120,11 @@ class Interaction:
                     self._point(plane, x, y)
             return
         drag = self._drag
+        if drag.does == "paint":
+            voxel = self._scene.voxel_at(drag.plane, x, y)
+            if voxel is not None and self.painter is not None:
+                self.painter.move(voxel)
+            return
         if not drag.moved and max(abs(x - drag.start[0]), abs(y - drag.start[1])) < _CLICK * self.scale:
             return
         drag.moved = True
@@ -102,6 +144,9 @@ class Interaction:
         if drag is None or drag.button != button:
             return ""
         self._drag = None
+        if drag.does == "paint" and self.painter is not None:
+            self.painter.release()
+            return ""
         if drag.moved:
             return ""
         if button == _LEFT:
@@ -114,6 +159,9 @@ class Interaction:
         if plane is None:
             return
         self.active = plane
+        if keys & _SHIFT and self.holds_brush:
+            self._tool.radius_mm *= _SIZE_STEP**turns
+            return
         if keys & _CONTROL:
             self._scene.zoom(plane, _ZOOM_STEP**turns, x, y)
             return

@@ -107,6 +107,8 @@ class SliceLayers:
         """Slice `index` with all its filled layers: uint8 (up, across, 3)."""
         picture = grey(self._slice("volume", self._layers.volume.voxels, index, pool, "mean"), look)
         for name, layer in self._layers.masks.items():
+            if not layer.filled:
+                continue
             inside = self._slice(("mask", name), layer.mask, index, pool, "max") > 0
             blend(picture, inside, layer.rgb, _MASK_OPACITY)
         overlay = self._layers.overlay

@@ -122,10 +122,11 @@ def difference_colours(apart: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskLayer:
-    """A mask with its colour. mask: uint8 (i, j, k), 0 outside. colour: "#rrggbb"."""
+    """A mask with its colour. mask: uint8 (i, j, k), 0 outside. colour: "#rrggbb". filled: else its outline only."""
 
     mask: NDArray[np.uint8]
     colour: str
+    filled: bool = True
     rgb: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:

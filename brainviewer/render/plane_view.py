@@ -6,17 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import QPointF
+from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QImage, QPainter, QTransform
 
 from brainviewer.render.annotations import Annotation, Annotator, ColourBar, Line
 from brainviewer.render.geometry import Plane, PlaneGeometry
+from brainviewer.render.ink import Ink
 from brainviewer.render.layers import Layers, Look, SliceLayers
 from brainviewer.render.outlines import Outlines
 from brainviewer.render.overlay import Heatmap, legend_of
 from brainviewer.render.slice_view import ZOOM_RANGE, SliceView
 from brainviewer.render.stage import Stage
 from brainviewer.state import Display
+from brainviewer.study.mask_edit import Box
 from brainviewer.study.orientation import describe, is_oriented
 
 # The views whose slices cut each view: one upright line, one level line.
@@ -66,6 +68,7 @@ class PlaneView:
         self._image: QImage | None = None
         self._pixels: NDArray[np.uint8] | None = None
         self._outlines: Outlines | None = None
+        self.ink: Ink | None = None
 
     def leave(self) -> None:
         """Take this view off its stage."""
@@ -86,6 +89,15 @@ class PlaneView:
         if self._slices is not None and self._outlines is not None:
             self._slices.forget()
             self._outlines.forget()
+        if self.ink is not None:
+            self.ink.forget()
+
+    def touch(self, box: Box) -> QRectF | None:
+        """Voxels of the corrected mask have changed: what has to be painted again, in logical pixels of the view."""
+        if self.geometry is None or self.ink is None:
+            return None
+        voxels = self.ink.touch(self.geometry, self._index, box)
+        return self._voxels_to_pixels().mapRect(voxels) if voxels is not None else None
 
     def reset(self) -> None:
         """Fit the whole volume into the view."""
@@ -151,6 +163,22 @@ class PlaneView:
         inside = np.all(voxel >= -0.5) and np.all(voxel <= np.array(self.geometry.shape) - 0.5)
         return position if inside else None
 
+    def voxel_at(self, x: float, y: float) -> NDArray[np.float64] | None:
+        """The continuous voxel index under a point on the shown slice, also outside the volume."""
+        if self.geometry is None:
+            return None
+        position = self._vtk.to_position((x, y))
+        voxel = np.linalg.solve(
+            self.geometry.affine[:3, :3], position - self.geometry.affine[:3, 3]
+        )
+        voxel[self.geometry.slices] = self._index
+        return np.asarray(voxel, np.float64)
+
+    @property
+    def mm_per_pixel(self) -> float:
+        """Size of a device pixel in the patient."""
+        return self._vtk.mm_per_pixel
+
     def pixel_of(self, position_mm: ArrayLike) -> NDArray[np.float64]:
         """Where a position appears, float64 (2,)."""
         return self._vtk.to_pixel(position_mm)
@@ -195,6 +223,9 @@ class PlaneView:
         if self._outlines is not None:
             painter.save()
             painter.setTransform(self._voxels_to_pixels(), True)
+            if self.ink is not None:
+                self.ink.cut(self.geometry, self._index)
+                self.ink.paint(painter)
             self._outlines.paint(painter, display, self._index)
             painter.restore()
         size = (self._size[0] / self._scale, self._size[1] / self._scale)

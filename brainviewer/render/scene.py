@@ -10,6 +10,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QRegion
 
 from brainviewer.render.geometry import PLANES, Plane, picture_plane, plane_geometry
+from brainviewer.render.ink import Ink
 from brainviewer.render.layers import Layers, Look
 from brainviewer.render.layout import Rectangle, rectangles
 from brainviewer.render.overlay import MaskLayer, Overlay, heatmaps_of
@@ -17,6 +18,7 @@ from brainviewer.render.plane_view import PaintKind, PlaneView
 from brainviewer.render.stage import Stage
 from brainviewer.render.window_level import auto_window
 from brainviewer.state import Cursor, Display
+from brainviewer.study.mask_edit import Box
 from engines import Volume
 
 _BACKGROUND = QColor("#000000")
@@ -61,6 +63,7 @@ class TriplanarScene:
         """
         before = self.volume
         self._layers = Layers(volume) if volume is not None else None
+        self.set_ink(None, "")
         if volume is None:
             return
         filled = self._only if before is not None and not before.is_picture else None
@@ -100,6 +103,28 @@ class TriplanarScene:
         else:
             self._layers.masks.pop(name, None)
         self.forget()
+
+    def set_ink(self, mask: NDArray[np.uint8] | None, colour: str) -> None:
+        """Lay a mask that is being corrected over all views, or (None) take it away."""
+        if mask is not None:
+            self._same_grid("mask", mask)
+        for view in self._views.values():
+            view.ink = Ink(mask, colour) if mask is not None and self._layers is not None else None
+
+    def touch(self, box: Box) -> list[QRectF]:
+        """Voxels of the corrected mask have changed: what has to be painted again, in logical pixels."""
+        found = []
+        for plane, place in self.places().items():
+            part = self._ready(plane, place).touch(box)
+            if part is not None:
+                frame = self.frame(place)
+                found.append(part.translated(frame.topLeft()) & frame)
+        return found
+
+    def voxel_at(self, plane: Plane, x: float, y: float) -> NDArray[np.float64] | None:
+        """The continuous voxel index under a point, on the slice that a view shows."""
+        place = self.places().get(plane)
+        return self._ready(plane, place).voxel_at(x - place.left, y - place.top) if place is not None else None
 
     def _same_grid(self, what: str, array: NDArray[np.generic]) -> None:
         volume = self.volume
@@ -229,7 +254,8 @@ class TriplanarScene:
             self._ready(plane, place)
             kind = PaintKind(primary=plane == next(iter(places)), export=export)
             painter.save()
-            painter.setClipRect(frame, Qt.ClipOperation.IntersectClip)
+            part = frame if only is None else frame & QRectF(only.boundingRect())
+            painter.setClipRect(part, Qt.ClipOperation.IntersectClip)
             painter.translate(frame.topLeft())
             self._views[plane].paint(painter, self.display, self.cursor.position_mm, kind)
             painter.restore()

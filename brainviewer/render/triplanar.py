@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPoint, QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QEnterEvent,
@@ -20,12 +20,14 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from brainviewer.render.brush_ring import BrushRing
 from brainviewer.render.geometry import Plane
-from brainviewer.render.interaction import Interaction
+from brainviewer.render.interaction import Interaction, Painter
 from brainviewer.render.overlay import Heatmap, MaskLayer, Overlay
 from brainviewer.render.scene import TriplanarScene
 from brainviewer.render.stage import Stage
 from brainviewer.state import Cursor, Display, Tool
+from brainviewer.study.mask_edit import Box
 from engines import KnownError, Volume
 
 # Views are drawn one after the other, and the window gets its turn in between, so that no gap grows long
@@ -53,6 +55,8 @@ class TriplanarView(QWidget):
         self._scene = TriplanarScene(cursor, display, stage)
         self._scene.on_camera = self.camera_moved.emit
         self._hand = Interaction(self._scene, tool)
+        self._tool, self._ring = tool, BrushRing()
+        self._pointer: QPointF | None = None
         self._closed = False
         self._all_changed = True
         self._redraw = QTimer(self)
@@ -60,6 +64,7 @@ class TriplanarView(QWidget):
         self._redraw.timeout.connect(self._draw_some)
         cursor.moved.connect(self.refresh)
         display.changed.connect(self._on_display)
+        tool.changed.connect(self._show_ring)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -112,10 +117,22 @@ class TriplanarView(QWidget):
         """Names of the masks on show."""
         return self._scene.masks
 
-    def set_mask(self, name: str, mask: NDArray[np.uint8] | None, colour: str = "#4fc3f7") -> None:
-        """Show a mask in a colour ("#rrggbb"), or (None) take it away."""
-        self._scene.set_mask(name, MaskLayer(mask, colour) if mask is not None else None)
+    def set_mask(self, name: str, mask: NDArray[np.uint8] | None, colour: str = "#4fc3f7", filled: bool = True) -> None:
+        """Show a mask in a colour ("#rrggbb"), filled or as an outline, or (None) take it away."""
+        self._scene.set_mask(name, MaskLayer(mask, colour, filled) if mask is not None else None)
         self.refresh()
+
+    def correct(self, mask: NDArray[np.uint8] | None, colour: str, painter: Painter | None) -> None:
+        """Show a mask that is being corrected, and let the painter have the left button; None ends it."""
+        self._scene.set_ink(mask, colour)
+        self._hand.painter = painter
+        self._show_ring()
+        self.refresh()
+
+    def touch(self, box: Box) -> None:
+        """Voxels of the corrected mask have changed: paint that part again, and only that part."""
+        for part in self._scene.touch(box):
+            self.update(part.toAlignedRect().adjusted(-1, -1, 1, 1))
 
     def stack(self, stacked: bool) -> None:
         """Put the three views below each other, or back to the usual places."""
@@ -213,6 +230,22 @@ class TriplanarView(QWidget):
         scale = self.devicePixelRatioF()
         return point.x() * scale, point.y() * scale
 
+    def _show_ring(self) -> None:
+        """The brush under the pointer, or the usual pointer."""
+        at = self._pointer if self._hand.holds_brush else None
+        plane = self._scene.plane_at(*self._device(at)) if at is not None else None
+        if at is None or plane is None:
+            parts = self._ring.put(None, 0, QRectF(), False)
+        else:
+            per_mm = 1 / (self._scene.view(plane).mm_per_pixel * self.devicePixelRatioF())
+            frame = self._scene.frame(self._scene.places()[plane])
+            parts = self._ring.put(at, self._tool.radius_mm * per_mm, frame, self._tool.paint == "eraser")
+        for part in parts:
+            self.update(part)
+        shape = Qt.CursorShape.CrossCursor if self._hand.holds_brush else Qt.CursorShape.ArrowCursor
+        if shape != self.cursor().shape():
+            self.setCursor(shape)
+
     # Qt's events
 
     def sizeHint(self) -> QSize:  # noqa: D102, N802
@@ -224,6 +257,7 @@ class TriplanarView(QWidget):
         # At a scale of 1.25 the scene may end a part of a pixel before the widget.
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
         self._scene.paint(painter, only=event.region())
+        self._ring.paint(painter)
         painter.end()
 
     def resizeEvent(self, _event: QResizeEvent) -> None:  # noqa: D102, N802
@@ -237,23 +271,32 @@ class TriplanarView(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
         self._hand.press(*self._device(event.position()), event.button(), event.modifiers())
-        self.refresh()
+        if not self._hand.is_painting:
+            self.refresh()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
         point = self._device(event.position())
         self._hand.move(*point, event.modifiers())
+        self._pointer = event.position()
+        if self._hand.holds_brush:
+            self._show_ring()
         plane = self._scene.plane_at(*point)
         self.hovered.emit(self._scene.position_at(plane, *point) if plane else None)
-        if event.buttons() != Qt.MouseButton.NoButton:
+        if event.buttons() != Qt.MouseButton.NoButton and not self._hand.is_painting:
             self.refresh()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
+        painted = self._hand.is_painting
         if self._hand.release(event.button()) == "menu":
             self.context_menu_requested.emit(event.globalPosition().toPoint())
-        self.refresh()
+        if not painted:
+            self.refresh()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
-        if event.button() == Qt.MouseButton.LeftButton:
+        if self._hand.holds_brush:
+            # Two quick dabs.
+            self.mousePressEvent(event)
+        elif event.button() == Qt.MouseButton.LeftButton:
             self._hand.double_click(*self._device(event.position()))
             self.refresh()
 
@@ -268,6 +311,8 @@ class TriplanarView(QWidget):
         self._hand.active = plane or self._hand.active
 
     def leaveEvent(self, _event: QEvent) -> None:  # noqa: D102, N802
+        self._pointer = None
+        self._show_ring()
         self.hovered.emit(None)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102, N802

@@ -134,6 +134,23 @@ class Correction:
         flipped = (values > 0) != (self.mask[box.slices] > 0)
         return self.flipped(what, box, flipped, state)
 
+    def interpolated(self, box: Box, values: NDArray[Any]) -> Edit | None:
+        """Slices between the first and the last one of a box, made from these two; every one of them gets the state."""
+        first, stop = box.axis(self.slice_axis)
+        between = np.arange(first + 1, stop - 1)
+        flipped = (values > 0) != (self.mask[box.slices] > 0)
+        changes = self._changes(between, SliceState.INTERPOLATED)
+        return make_edit("Interpolate", box, flipped, changes) if changes or flipped.any() else None
+
+    def gap(self, index: int) -> tuple[int, int] | None:
+        """The decided slices on both sides of a slice (or of the gap before it), where slices lie between them."""
+        decided = np.flatnonzero(~np.isin(self.states, (SliceState.AUTO, SliceState.INTERPOLATED)))
+        for here in (index, index - 1, index + 1):
+            low, high = decided[decided <= here], decided[decided > here]
+            if low.size and high.size and high[0] - low[-1] > 1:
+                return int(low[-1]), int(high[0])
+        return None
+
     def flipped(
         self, what: str, box: Box, flipped: NDArray[np.bool_], state: SliceState = SliceState.CORRECTED
     ) -> Edit | None:

@@ -147,3 +147,20 @@ def test_an_edit_holds_no_more_than_what_flipped():
     edit = make_edit("Brush", whole(SHAPE), flipped)
     assert edit.box.shape == (2, 1, 1)
     assert len(edit.flips) == 1
+
+
+def test_interpolation_works_between_the_decided_slices_around_a_place():
+    correction = Correction(a_mask(), 2)
+    assert correction.gap(3) is None
+    for index in (1, 4):
+        correction.apply(correction.accept(index))
+    assert [correction.gap(index) for index in (1, 2, 3, 4)] == [(1, 4)] * 4
+    box = slice_box(SHAPE, 2, 1, 4)
+    values = correction.mask[box.slices].copy()
+    values[:, :, 1:3] = 0
+    correction.apply(correction.interpolated(box, values))
+    states = [correction.state(index) for index in range(6)]
+    assert states[2:4] == [SliceState.INTERPOLATED] * 2
+    assert states[1] is states[4] is SliceState.CONFIRMED
+    assert not correction.mask[:, :, 2:4].any()
+    assert np.array_equal(correction.mask[:, :, 4], a_mask()[:, :, 4])
