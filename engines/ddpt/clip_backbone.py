@@ -24,6 +24,8 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 class ClipBackbone(nn.Module):
     """transformers' CLIP behind network.Backbone; its parameters are frozen."""
 
+    mirrors = False  # its first layer is no symmetric one
+
     def __init__(self, clip: Any, texts: ClassTexts) -> None:
         super().__init__()
         self.clip = clip.eval().requires_grad_(False)  # a transformers.CLIPModel
@@ -39,6 +41,10 @@ class ClipBackbone(nn.Module):
         """Slices (b, S, S) in -1..1 -> tokens (b, 1 + patches, width)."""
         grey = (pictures[:, None] + 1) / 2
         return self.tokens_of((grey - self.get_buffer("mean")) / self.get_buffer("deviation"))
+
+    def mirrored(self, seen: Tensor) -> Tensor:
+        """Not to be had from tokens."""
+        raise NotImplementedError
 
     def tokens_of(self, colours: Tensor) -> Tensor:
         """Normalised colour pictures (b, 3, S, S) -> tokens before the first block."""

@@ -24,8 +24,10 @@ class Backbone(Protocol):
     """A frozen image-and-text network. Tokens: (b, 1 + side * side, width), the class token first.
 
     size: pixels along a slice. side: patches along a slice. width: of a token. text_width: of a text vector.
-    embedding: of the common space. depth: number of blocks.
+    embedding: of the common space. depth: number of blocks. mirrors: whether mirrored() is exact and free.
     """
+
+    mirrors: bool
 
     size: int
     side: int
@@ -36,6 +38,10 @@ class Backbone(Protocol):
 
     def look(self, pictures: Tensor) -> Tensor:
         """Slices (b, S, S) in -1..1 -> what the first block is made from, (b, ...); nothing learned comes before."""
+        ...
+
+    def mirrored(self, seen: Tensor) -> Tensor:
+        """What look() would give for the mirror images, from what it gave for the slices."""
         ...
 
     def embed(self, seen: Tensor) -> Tensor:
