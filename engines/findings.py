@@ -82,6 +82,22 @@ def findings(
     return found
 
 
+def label_map(mask: Bools, found: Sequence[Finding], affine: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Which finding each voxel of one run belongs to: 1 for the first, 0 for none; at most 254 findings.
+
+    mask: bool (i, j, k), the voxels the findings were made from.
+    """
+    labels, count = ndimage.label(mask, TOUCHING)
+    number = np.zeros(count + 1, np.uint8)
+    to_voxel = np.linalg.inv(affine)
+    for place, finding in enumerate(found[:254]):
+        at = np.rint(to_voxel[:3, :3] @ np.array(finding.peak_mm) + to_voxel[:3, 3]).astype(int)
+        number[labels[tuple(at)]] = place + 1
+    number[0] = 0
+    named: NDArray[np.uint8] = number[labels]
+    return named
+
+
 def _places(values: NDArray[np.float32], inside: Bools, box: tuple[slice, ...], affine: Any) -> dict[str, Any]:
     at = np.argwhere(inside) + [part.start for part in box]
     own = values[inside]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engines.findings import Finding, findings
+from engines.findings import Finding, findings, label_map
 
 SHAPE = (40, 50, 30)
 # 2 x 1 x 3 mm voxels; the first axis runs to the patient's left, the head lies 30 mm to the right of the origin.
@@ -77,3 +77,14 @@ def test_runs_that_mark_a_tenth_of_a_place_see_it_too() -> None:
     assert [one.run for one in found] == [0, 1, 2]
     assert found[0].seen_by == (1,)
     assert found[2].seen_by == (0, 1)
+
+
+def test_each_voxel_knows_its_finding() -> None:
+    percentiles = heat((RIGHT, 99.5), (LEFT, 99.2), ((slice(20, 21), slice(40, 41), slice(0, 1)), 99.9))
+    found = one(percentiles)
+    numbers = label_map(percentiles > 99, found, AFFINE)
+    assert len(found) == 2  # the single voxel is too small to be listed
+    assert (numbers[RIGHT] == 1).all()
+    assert (numbers[LEFT] == 2).all()
+    assert numbers[20, 40, 0] == 0
+    assert (numbers > 0).sum() == 120 + 40
