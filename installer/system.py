@@ -33,6 +33,13 @@ LIBRARIES = {
     "libxcb-xkb.so.1": "libxcb-xkb1",
     "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
 }
+# File -> Debian package: what checks DICOM objects, plays the hospital's archive and draws PDF pages in the tests.
+TEST_PROGRAMS = {
+    "dciodvfy": "dicom3tools",
+    "Orthanc": "orthanc",
+    "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb",
+    "pdftoppm": "poppler-utils",
+}
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts")
 FONT_PACKAGE = "fonts-dejavu-core"
 
@@ -76,7 +83,8 @@ def need(packages: list[str], purpose: str) -> None:
     if not can_install():
         raise Trouble(_how_to(packages, purpose))
     say(f"Installing {purpose}: {' '.join(packages)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # RUNLEVEL: no service (Orthanc) is started by installing it.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         done = subprocess.run(["apt-get", "-qq", *command], env=environment, capture_output=True, text=True)
         if done.returncode and command[0] == "install":
@@ -101,6 +109,21 @@ def need_xvfb() -> None:
     """See to the display without a screen that the tests draw on."""
     if sys.platform.startswith("linux") and shutil.which("Xvfb") is None:
         need(["xvfb"], "the virtual display for the tests")
+
+
+def need_test_programs(finds: Callable[[str], bool] = lambda name: shutil.which(name) is not None) -> None:
+    """See to the programs that prove the exports; without them those tests are skipped and say so."""
+    if not sys.platform.startswith("linux"):
+        return
+    packages = [package for name, package in TEST_PROGRAMS.items() if not (finds(name) or Path(name).exists())]
+    if not can_install():
+        if packages:
+            say(f"Some tests of the exports will be skipped. They need: {install_command(packages)}")
+        return
+    try:
+        need(packages, "programs that check DICOM and PDF files")
+    except Trouble as trouble:
+        say(f"Some tests of the exports will be skipped. {trouble}")
 
 
 def has_display() -> bool:

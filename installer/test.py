@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from installer.environment import REPOSITORY, prepare, python
-from installer.system import need_libraries, need_xvfb
+from installer.system import need_libraries, need_test_programs, need_xvfb
 from installer.trouble import Trouble, say
 
 SCREEN = "1920x1200x24"
@@ -57,6 +57,7 @@ def start(rest: list[str], torch_index: str) -> int:
     """Carry out `test`; returns non-zero when any part failed. pytest comes last, so its closing line is the last."""
     need_libraries()
     need_xvfb()
+    need_test_programs()
     prepare(["demo", "test"], torch_index)
     failed = False
     for title, arguments in (("Style", ["ruff", "check", "."]), ("Types", ["mypy"])):

@@ -46,6 +46,19 @@ def test_on_other_distributions_the_libraries_are_named(monkeypatch: pytest.Monk
 
 
 @linux_only
+def test_missing_programs_of_the_export_tests_are_named_where_they_cannot_be_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(system, "can_install", lambda: False)
+    monkeypatch.setattr(system, "TEST_PROGRAMS", {"no-such-program": "dicom3tools"})
+    system.need_test_programs()
+    assert "dicom3tools" in capsys.readouterr().out
+    monkeypatch.setattr(system, "TEST_PROGRAMS", {"sh": "dash"})
+    system.need_test_programs()
+    assert capsys.readouterr().out == ""
+
+
+@linux_only
 @pytest.mark.parametrize(
     ("variables", "display"), [({}, False), ({"DISPLAY": ":0"}, True), ({"WAYLAND_DISPLAY": "wayland-0"}, True)]
 )
