@@ -13,11 +13,11 @@ from PySide6.QtCore import QPoint, QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
-import engines
 from brainviewer.actions.action import Commands
 from brainviewer.actions.context import Context
 from brainviewer.actions.menus import menus
 from brainviewer.application import close_on_signals, make_application
+from brainviewer.batch import Batch
 from brainviewer.jobs.aligning import Aligning
 from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
@@ -30,7 +30,7 @@ from brainviewer.jobs.queueing import TASK, Queueing
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.compare import CompareView
-from brainviewer.panels.engines import EnginesPanel, run_title
+from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.findings import FindingsPanel
 from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
@@ -50,7 +50,7 @@ from brainviewer.state.masks import Masks
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
 from brainviewer.storage import crash_log, database, folders, settings
-from brainviewer.storage.library import Library, StudyEntry
+from brainviewer.storage.library import Library
 from engines import KnownError
 
 # Hostile files may ask a codec for many gigabytes; the reading worker gets half the memory, but enough for a big CT.
@@ -163,8 +163,12 @@ class Viewer:
 
     def _connect(self) -> None:
         window, session, view = self.window, self.session, self.viewport.view
+        self.batch = Batch(
+            session, self.opening, self.queueing, self.keeping, self.aligning, self.engines, self.messages,
+            self.engines_panel, self.workspaces, window,
+        )  # fmt: skip
         window.open_requested.connect(self.opening.open)
-        window.demo_requested.connect(self.open_demo)
+        window.demo_requested.connect(self.batch.open_demo)
         window.model_chosen.connect(self._add_model)
         window.mask_chosen.connect(self.masking.add)
         self.mask_list.add_requested.connect(lambda: self.commands.run("file.mask"))
@@ -174,7 +178,7 @@ class Viewer:
         window.commands_requested.connect(lambda: CommandPalette(self.commands, window).exec())
         window.about_requested.connect(lambda: AboutBox(self.theme, window).exec())
         window.closing.connect(self.close)
-        self.shelf.run_requested.connect(self._queue)
+        self.shelf.run_requested.connect(self.batch.queue)
         self.studies.open_requested.connect(lambda path: self.opening.open([path]))
         self.viewport.presets_changed.connect(self.layers.show_presets)
         empty = self.viewport.empty
@@ -240,31 +244,6 @@ class Viewer:
         if paths:
             self.opening.open(paths)
 
-    def open_demo(self) -> None:
-        """Make the sample study where it is missing (some seconds, once), open it, and run what fits on it."""
-
-        def then(folder: Path) -> None:
-            self.run_when_loaded()
-            self.opening.open([folder])
-
-        # Not in the reading worker: other studies can be opened meanwhile.
-        job = self.engines.submit("Making the sample study", "brainviewer.demo:cached")
-        job.finished.connect(then)
-        job.failed.connect(self.messages.error)
-
-    def run_when_loaded(self) -> None:
-        """Run the chosen engine once, as soon as a volume is complete."""
-
-        def run() -> None:
-            if self.session.complete:
-                for arrived in (self.session.volume_changed, self.session.volume_filled):
-                    arrived.disconnect(run)
-                # The panels listen to the same signals and must have seen the volume first.
-                QTimer.singleShot(0, self.engines_panel.run_if_fitting)
-
-        for arrived in (self.session.volume_changed, self.session.volume_filled):
-            arrived.connect(run)
-
     def _title(self) -> None:
         study = self.session.study
         self.window.setWindowTitle(f"{study.title} \u2013 {TITLE}" if study is not None else TITLE)
@@ -282,22 +261,6 @@ class Viewer:
             else:
                 menu.addSeparator()
         self.window.show_context_menu(menu, at)
-
-    def _queue(self, studies: Sequence[StudyEntry]) -> None:
-        """Let the engines run on studies of the library, if the user says yes."""
-        cards, models = engines.cards(), self.engines_panel.models
-        titles = {one.card.digest: run_title(cards[one.card.engine].title, one) for one in models}
-        orders = self.queueing.orders(studies, models, titles, self.engines_panel.device)
-        if not orders:
-            self.messages.note("There is nothing to run: no model fits, or its run is in the library already.")
-            return
-        keys = {order.engine for order in orders}
-        found = f"{len(orders)} runs of {len(keys)} engines" if len(orders) > 1 else "1 run"
-        where = f"on {len({order.study for order in orders})} studies" if len(orders) > 1 else ""
-        text = f"Queue {found} {where}? They go on in the background, after a restart too."
-        if self.window.ask("Queue", " ".join(text.split()).replace(" ?", "?")):
-            self.queueing.add(orders)
-            self.window.show_panel("Queue")
 
     def _add_model(self, source: Path) -> None:
         job = self.engines.submit("Adding the model", "brainviewer.jobs.tasks:add_model", source, folders.models_dir())
@@ -389,6 +352,6 @@ def main(paths: list[Path], demo: bool = False) -> int:
     close_on_signals(app, viewer.window.close)
     viewer.show()
     if demo:
-        viewer.run_when_loaded()
+        viewer.batch.run_when_loaded()
     viewer.open(paths)
     return app.exec()

@@ -21,7 +21,7 @@ FOREIGN = HEAVY | {"PySide6", "vtk", "pyqtgraph", "pydicom", "nibabel", "platfor
 DOOR = {"engines", "engines.card", "engines.catalog", "engines.contract", "engines.errors", "engines.result"}
 DOOR |= {"engines.volume", "engines.samples", "engines.model_package"}
 
-COMPOSITION = {"app", "application", "cli", "__main__", "commands", "demo", "doctor"}
+COMPOSITION = {"app", "application", "batch", "cli", "__main__", "commands", "demo", "doctor"}
 
 
 @dataclass(frozen=True, slots=True)

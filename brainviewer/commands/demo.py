@@ -49,6 +49,7 @@ def draw(study: Path, out: Path, device: str, report: Report) -> dict[str, Any]:
     from brainviewer import reading
     from brainviewer.commands.matching import models_at_hand
     from brainviewer.storage.folders import make
+    from engines import catalog
 
     make(out)
     studies = reading.scan([study], report)
@@ -57,8 +58,14 @@ def draw(study: Path, out: Path, device: str, report: Report) -> dict[str, Any]:
     for series in studies[0].series:
         volumes[series.uid] = reading.load(series, report)
         pictures.append(str(_picture(out / f"{series.modality or 'series'}.png", volumes[series.uid])))
+    maps = []
     for match in fitting(studies, models_at_hand()):
-        runs.append(_run(match, volumes[match.series.uid], out, device, report))
+        volume = volumes[match.series.uid]
+        result = catalog.create(match.model.card.engine, match.model.folder, device).detect(volume, report)
+        runs.append(_keep(match, volume, result, out))
+        maps.append((runs[-1]["title"], volume, result))
+    if len(maps) > 1:
+        pictures.append(str(_side_by_side(out / "compare.png", next(iter(volumes.values())), maps)))
     return {"study": str(study), "folder": str(out.resolve()), "pictures": pictures, "runs": runs}
 
 
@@ -88,17 +95,31 @@ def _percentiles(result: AnomalyResult) -> Any:
     return percentiles_of(result)
 
 
-def _run(match: Match, volume: Volume, out: Path, device: str, report: Report) -> dict[str, Any]:
+def _side_by_side(path: Path, shown: Volume, runs: list[tuple[str, Volume, AnomalyResult]]) -> Path:
+    """All runs on one series; those on its sister are resampled in patient space."""
+    from brainviewer.jobs.tasks import align, percentiles_of
+    from brainviewer.render.offscreen import save_side_by_side
+    from brainviewer.render.overlay import Heatmap
+
+    heatmaps = []
+    for title, volume, result in runs:
+        moved = align(percentiles_of(result), result.region, volume.affine, shown.shape, shown.affine)
+        heatmaps.append(Heatmap(*moved, title))
+    save_side_by_side(shown, heatmaps, path)
+    return path
+
+
+def _keep(match: Match, volume: Volume, result: AnomalyResult, out: Path) -> dict[str, Any]:
     from engines import catalog, results
 
     card = match.model.card
-    result = catalog.create(card.engine, match.model.folder, device).detect(volume, report)
     folder = out / card.engine
     results.write(folder, result, volume)
     title = f"{catalog.card(card.engine).title} {card.version}"
     picture = _picture(out / f"{card.engine}.png", volume, result, title)
     return {
         "engine": card.engine,
+        "title": title,
         "model": f"{card.name} {card.version}",
         "series": match.series.modality,
         "picture": str(picture),

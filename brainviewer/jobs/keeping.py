@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QDeadlineTimer, QEventLoop, QObject, Signal
@@ -167,18 +168,23 @@ class Keeping(QObject):
         self.changed.emit()
 
     def _restore(self) -> None:
-        """Ask for the kept runs of the series in view, the newest first so that it is the one shown."""
+        """Ask for the kept runs of the study in view, the newest first so that it is the one shown.
+
+        Those of the series in view come first; those of its sisters are there to be compared with.
+        """
         open_now = {series.uid for study in self._session.studies for series in study.series}
         self._here = {key: uid for key, uid in self._here.items() if uid in open_now}
         study, series = self._session.study, self._session.series
         if study is None or series is None:
             return
-        for entry in reversed(self.library.runs(study.uid)):
-            if entry.series == series.uid and entry.key not in self._here:
-                self._here[entry.key] = series.uid
+        every = {one.uid: one for one in study.series}
+        kept = [one for one in reversed(self.library.runs(study.uid)) if one.series in every]
+        for entry in sorted(kept, key=lambda one: one.series != series.uid):
+            if entry.key not in self._here:
+                self._here[entry.key] = entry.series
                 job = self._reading.submit("", "brainviewer.jobs.tasks:read_run", runs.folder(entry.key))
-                job.finished.connect(lambda found, entry=entry: self._show(entry, series, found))
-                job.failed.connect(lambda error, entry=entry: self._lost(entry, error))
+                job.finished.connect(partial(self._show, entry, every[entry.series]))
+                job.failed.connect(partial(self._lost, entry))
 
     def _show(self, entry: RunEntry, series: Series, found: Detection) -> None:
         if found.percentiles.shape != series.shape:

@@ -16,7 +16,7 @@ from brainviewer.jobs.aligning import Aligning
 from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.theme import GRID
 from brainviewer.panels.viewport import show_masks
-from brainviewer.render.geometry import PLANES, Plane, patient_axes
+from brainviewer.render.geometry import PLANES, Plane, plane_across
 from brainviewer.render.overlay import Agreement, Difference, Heatmap, Overlay
 from brainviewer.render.stage import Stage
 from brainviewer.render.triplanar import TriplanarView
@@ -287,7 +287,7 @@ class CompareView(QWidget):
         for down, heatmap in enumerate(maps):
             cursor = Cursor()
             cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
-            self._view(heatmap, (down, across), cursor).maximise(_plane_across(volume))
+            self._view(heatmap, (down, across), cursor).maximise(plane_across(volume))
 
     # Qt's events
 
@@ -361,9 +361,3 @@ def key_slices(runs: Sequence[Run], volume: Volume, most: int = KEY_SLICES) -> l
         if len(chosen) == most:
             break
     return sorted(chosen)
-
-
-def _plane_across(volume: Volume) -> Plane:
-    """The plane whose slices run along the slice axis."""
-    planes: dict[int, Plane] = {0: "sagittal", 1: "coronal", 2: "axial"}
-    return planes[patient_axes(volume.affine).index(volume.slice_axis)]

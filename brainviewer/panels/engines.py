@@ -174,12 +174,6 @@ class EnginesPanel(QWidget):
         ]
         return [job for job in jobs if job is not None]
 
-    def run_if_fitting(self) -> Job | None:
-        """Run, but only with a model made for the modality in view."""
-        series, model = self._session.series, self.model
-        fits = series is not None and model is not None and _fits(model, series.modality)
-        return self.run() if fits else None
-
     def reload_models(self) -> None:
         """Look again for models on disk."""
         self._models, faults = models.find()

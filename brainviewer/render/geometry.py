@@ -110,3 +110,9 @@ def picture_plane(volume: Volume) -> Plane | None:
         return None
     patient_axis = patient_axes(volume.affine).index(volume.slice_axis)
     return next(plane for plane in PLANES if _PATIENT_AXES[plane][0] == patient_axis)
+
+
+def plane_across(volume: Volume) -> Plane:
+    """The plane whose slices run along the slice axis."""
+    planes: dict[int, Plane] = {0: "sagittal", 1: "coronal", 2: "axial"}
+    return planes[patient_axes(volume.affine).index(volume.slice_axis)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QGuiApplication, QImage, QPainter
 
+from brainviewer.render.geometry import plane_across
 from brainviewer.render.overlay import Heatmap
 from brainviewer.render.scene import TriplanarScene
 from brainviewer.render.stage import Stage
@@ -54,6 +56,50 @@ def save_views(
         painter.end()
     finally:
         scene.close()
+    if not image.save(str(path_png), "PNG"):  # type: ignore[call-overload]
+        raise KnownError(f"The picture could not be saved as {path_png}.", "Choose a folder you may write to.")
+
+
+def save_side_by_side(
+    volume: Volume,
+    heatmaps: Sequence[Heatmap],
+    path_png: Path,
+    threshold: float = 99.0,
+    position_mm: NDArray[np.float64] | None = None,
+    size: tuple[int, int] = (1600, 900),
+) -> None:
+    """Save one slice with each heatmap on it in turn, all on the same scale; four at most stand in two rows.
+
+    Looks at `position_mm`, else at what lies farthest above the threshold in the first heatmap that shows anything.
+    """
+    _ensure_application()
+    places = [place for one in heatmaps if (place := hottest(volume, one, threshold)) is not None]
+    across = len(heatmaps) if len(heatmaps) < 4 else (len(heatmaps) + 1) // 2
+    down = -(-len(heatmaps) // across)
+    width, height = size[0] // across, size[1] // down
+    image = QImage(width * across, height * down, QImage.Format.Format_RGB32)
+    image.fill(0)
+    painter, stage = QPainter(image), Stage()
+    try:
+        for number, heatmap in enumerate(heatmaps):
+            cursor, display = Cursor(), Display()
+            display.threshold = threshold
+            scene = TriplanarScene(cursor, display, stage)
+            scene.set_volume(volume)
+            scene.maximise(plane_across(volume))
+            scene.set_overlay(heatmap)
+            if position_mm is not None or places:
+                cursor.move_to(position_mm if position_mm is not None else places[0])
+            scene.resize(width - 2, height - 2)
+            scene.draw(scene.stale())
+            painter.save()
+            painter.translate(number % across * width, number // across * height)
+            scene.paint(painter, export=True)
+            painter.restore()
+            scene.close()
+    finally:
+        painter.end()
+        stage.close()
     if not image.save(str(path_png), "PNG"):  # type: ignore[call-overload]
         raise KnownError(f"The picture could not be saved as {path_png}.", "Choose a folder you may write to.")
 
