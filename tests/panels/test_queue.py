@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from brainviewer.app import Viewer
@@ -70,6 +72,22 @@ def test_a_run_of_the_queue_appears_on_the_study_that_is_open(qtbot, with_queue,
     viewer.queueing.add([order_for(viewer)])
     qtbot.waitUntil(lambda: len(viewer.session.runs) == 1, timeout=60_000)
     assert viewer.session.active_run.title == "Small engine"
+
+
+def test_the_sample_study_ends_in_the_comparison_of_all_engines(qtbot, with_queue, sample_study, home):
+    shutil.copytree(sample_study, home / "cache" / "demo")
+    viewer = with_queue()
+    viewer.viewport.empty.demo.click()
+    qtbot.waitUntil(lambda: viewer.workspaces.chosen == "Compare", timeout=120_000)
+    qtbot.waitUntil(lambda: set(states(viewer)) == {"done"}, timeout=120_000)
+    count = len(viewer.queueing.entries)
+    assert count > 1
+    qtbot.waitUntil(lambda: len(viewer.compare.views) == min(count, 4), timeout=60_000)
+    viewer.window.close()
+    again = with_queue()
+    again.viewport.empty.demo.click()
+    qtbot.waitUntil(lambda: len(again.session.study_runs) == count, timeout=60_000)
+    assert len(again.queueing.entries) == count, "nothing is run a second time"
 
 
 def order_for(viewer, number=0):
