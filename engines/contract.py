@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engines.card import Card
 from engines.result import AnomalyResult
 from engines.volume import Volume
@@ -53,4 +56,15 @@ class Trainable(Protocol):
     @classmethod
     def calibrate(cls, model: Path, cohort: Cohort, *, device: str = "auto", report: Report = silent) -> None:
         """Measure the healthy percentiles anew on the cohort's healthy val subjects and store them in the package."""
+        ...
+
+
+@runtime_checkable
+class Rethresholdable(Protocol):
+    """An engine whose results hold THRESHOLD_CURVE, and that can use another gamma without making the curve anew."""
+
+    def rethreshold(
+        self, volume: Volume, curve: NDArray[np.floating[Any]], gamma: float, report: Report = silent
+    ) -> AnomalyResult:
+        """The result for another gamma, from the curve of a former result of the same volume and model."""
         ...

@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_PERCENTILE = 99.0
+# Extras of engines that shrink a mask to a threshold; a viewer that finds all three can show how, and ask for another
+# gamma. Percentiles 1..100 of the error, their slopes (the threshold lies where the slope first exceeds gamma), and
+# uint32 (i, j, k) whose bit n is set where the n-th mask covers the voxel.
+THRESHOLD_CURVE, THRESHOLD_SLOPES, ITERATION_MASKS = "threshold curve", "threshold slopes", "iteration masks"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

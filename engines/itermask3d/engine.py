@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,35 +16,37 @@ from torch import Tensor
 
 from engines import device as devices
 from engines import model_package
-from engines.calibration import Calibration, slice_heights
+from engines.calibration import Calibration
 from engines.contract import Report, silent
 from engines.errors import BadInput, BadModel
-from engines.files import load_volume
 from engines.healthy import HealthyScores
 from engines.itermask3d import CARD
+from engines.itermask3d.calibrating import healthy_scales
 from engines.itermask3d.fast import FastUNet3d, brain_box, quickest
+from engines.itermask3d.healthy_curves import HealthyCurves
 from engines.itermask3d.healthy_error import HealthyError
 from engines.itermask3d.masking import high_frequency_image
 from engines.itermask3d.network import UNet3d, channels_last
 from engines.itermask3d.preparation import Grid, normalised, prepare
 from engines.itermask3d.scoring import heatmap, iteration_masks, slice_scores, study_score
 from engines.itermask3d.settings import Settings
-from engines.itermask3d.shrinking import Scene, Shrunk, errors, schedule, shrink, threshold_curves
-from engines.itermask3d.threshold import STEPS, Decision, Floats, choose_threshold
+from engines.itermask3d.shrinking import Fill, Noise, Scene, Shrunk, errors, schedule, shrink, threshold_curves
+from engines.itermask3d.threshold import STEPS, Decision, Floats, choose_threshold, is_settled
 from engines.itermask3d.training import Trainer, healthy_volumes
 from engines.model_card import ModelCard, TrainingData
-from engines.result import AnomalyResult, Provenance
+from engines.result import ITERATION_MASKS, THRESHOLD_CURVE, THRESHOLD_SLOPES, AnomalyResult, Provenance
 from engines.samples import Cohort
 from engines.setting_values import restore
 from engines.volume import Volume
 
-CURVE, MASKS, FILLED = "threshold curve", "iteration masks", "restored"
+FILLED = "restored"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One volume on the model's grid with its curve, threshold and shrinking masks, and where it ran."""
+    """One volume on the model's grid with its curve, threshold and shrinking masks, and how and where it ran."""
 
+    settings: Settings
     grid: Grid
     curve: Floats
     decision: Decision
@@ -60,10 +63,12 @@ class IterMask3d:
     def __init__(self, model: Path, device: str = "auto") -> None:
         loaded = model_package.load(model, CARD.key)
         self.model_card = loaded.card
-        self.settings = _settings(loaded.card)
+        self.healthy_curves = HealthyCurves.from_arrays(loaded.calibration)
+        chosen = _settings(loaded.card)
+        self.settings = dataclasses.replace(chosen, gamma=chosen.gamma or self.healthy_curves.gamma)
         self.device = devices.choose(device)
         self.calibration = Calibration.from_arrays(loaded.calibration)
-        self._healthy = HealthyError.from_arrays(loaded.calibration, self.settings.size)
+        self.healthy_error = HealthyError.from_arrays(loaded.calibration, self.settings.size)
         network = UNet3d(self.settings.width)
         try:
             network.load_state_dict({key: torch.from_numpy(value) for key, value in loaded.weights.items()})
@@ -75,19 +80,27 @@ class IterMask3d:
         self._network = channels_last(FastUNet3d(network.eval(), form))
 
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
-        """Heatmap (1 = the threshold), slice scores, study score; extras CURVE, MASKS (bit n = mask n) and FILLED."""
+        """Heatmap (1 = the threshold), slice scores, study score; extras: curve, slopes, masks and FILLED."""
         started = time.monotonic()
-        return self._result(volume, self.find(volume, report), started)
+        return self.result(volume, self.find(volume, report), started)
 
     def rethreshold(
         self, volume: Volume, curve: np.ndarray[Any, Any], gamma: float, report: Report = silent
     ) -> AnomalyResult:
-        """The result for another slope gamma from the CURVE of a former result: phase B only, a tenth of the work."""
-        if curve.shape != (STEPS,) or not np.isfinite(curve).all():
+        """The result for another slope gamma from the curve of a former result: phase B only, a tenth of the work.
+
+        A curve that ended early, before this gamma's threshold, is made anew.
+        """
+        known = int(np.isfinite(curve).sum())
+        if curve.shape != (STEPS,) or not known or not np.isfinite(curve[:known]).all():
             raise BadInput(f"A threshold curve has {STEPS} values.", "Take it from a result of this engine.")
+        if not gamma > 0:
+            raise BadInput(f"Gamma must lie above zero: {gamma:g}.")
         started = time.monotonic()
         settings = dataclasses.replace(self.settings, gamma=gamma, start="brain")
-        return self._result(volume, self.find(volume, report, settings, np.asarray(curve, np.float64)), started)
+        former = np.asarray(curve, np.float64)
+        kept = former if is_settled(former, gamma, settings.y_limit, settings.uncrossed) else None
+        return self.result(volume, self.find(volume, report, settings, kept), started)
 
     def find(
         self, volume: Volume, report: Report = silent, settings: Settings | None = None, curve: Floats | None = None
@@ -106,7 +119,7 @@ class IterMask3d:
         )
         report(1, 1, "done")
         found, decision, shrunk = ran.outputs[0]
-        return Found(grid, found, decision, shrunk, ran.device, ran.warnings)
+        return Found(settings, grid, found, decision, shrunk, ran.device, ran.warnings)
 
     @torch.no_grad()
     def _find(
@@ -117,23 +130,47 @@ class IterMask3d:
         before = 0
         seen: list[Tensor] = []
         if curve is None:
-            steps = schedule(settings)
-            inner = _part(report, 0, len(steps) + settings.max_iterations)
-            keep = settings.start == "threshold"
-            curves, seen = threshold_curves(fill, scene, noise, steps=steps, keep=keep, report=inner)
-            curve, before = curves[0], len(steps)
-        decision = choose_threshold(curve, settings.gamma, settings.y_limit)
+            before = len(schedule(settings))
+            inner = _part(report, 0, before + settings.max_iterations)
+            curve, seen = self._curve(fill, scene, noise, settings, inner)
+        decision = choose_threshold(curve, settings.gamma, settings.y_limit, settings.uncrossed)
         start = scene.brains
         if settings.start == "threshold":
-            start = seen[(decision.step - 1) * len(seen) // STEPS] > decision.threshold
+            start = seen[bisect_left(schedule(settings), decision.step)] > decision.threshold
         inner = _part(report, before, before + settings.max_iterations)
         [shrunk] = shrink(fill, scene, [decision.threshold], start, noise, settings, inner)
         return curve, decision, shrunk
 
+    def _curve(
+        self, fill: Fill, scene: Scene, noise: Noise, settings: Settings, report: Report
+    ) -> tuple[Floats, list[Tensor]]:
+        """Phase A of one volume; with the errors of its steps where phase B starts with one of them."""
+        keep = settings.start == "threshold"
+        curves, seen = threshold_curves(
+            fill,
+            scene,
+            noise,
+            steps=schedule(settings),
+            keep=keep,
+            enough=lambda curve: is_settled(curve, settings.gamma, settings.y_limit, settings.uncrossed),
+            report=report,
+        )
+        return curves[0], seen
+
+    @torch.no_grad()
+    def whole_curve(self, grid: Grid) -> Floats:
+        """Phase A to its end: tau of a volume on the model's grid, (100,)."""
+        where = self.device.name
+        scene = self._scene(grid, self.settings, where)
+        fill = self._fill(scene.brains[0, 0], where)
+        noise = _noise(scene.volumes, self.settings.seed)
+        curve: Floats = threshold_curves(fill, scene, noise, steps=schedule(self.settings))[0][0]
+        return curve
+
     def _scene(self, grid: Grid, settings: Settings, where: str) -> Scene:
         head, brain = torch.from_numpy(grid.head).to(where), torch.from_numpy(grid.brain).to(where)
         volume = normalised(head, brain)[None, None]
-        weights = self._healthy.weights(brain) if settings.relative else brain.to(volume.dtype)
+        weights = self.healthy_error.weights(brain) if settings.relative else brain.to(volume.dtype)
         return Scene(volume, high_frequency_image(volume, settings.radius), brain[None, None], weights[None, None])
 
     @torch.no_grad()
@@ -156,30 +193,44 @@ class IterMask3d:
 
         return fill
 
-    def _result(self, volume: Volume, found: Found, started: float) -> AnomalyResult:
-        grid, shrunk = found.grid, found.shrunk
-        heat = heatmap(grid, shrunk, found.decision.threshold, self.settings)
+    def result(self, volume: Volume, found: Found, started: float) -> AnomalyResult:
+        """What was found, on the scan's own grid and among healthy brains; started: of time.monotonic()."""
+        settings, grid, shrunk = found.settings, found.grid, found.shrunk
+        heat = heatmap(grid, shrunk, found.decision.threshold, settings)
         provenance = Provenance(
             engine=CARD.key,
             model=f"{self.model_card.name} {self.model_card.version}",
             model_digest=self.model_card.digest,
-            settings=dataclasses.asdict(self.settings),
+            settings=dataclasses.asdict(settings),
             device=found.device,
             precision=self.device.precision if found.device == self.device.name else "fp32",
             seconds=time.monotonic() - started,
             volume_uid=volume.uid,
             preparation=(*grid.steps, _said(found.decision), f"{shrunk.passes} iterations", self._network.form),
-            warnings=(*self.calibration.warnings, *found.warnings, *_warnings(self.model_card, volume, found.decision)),
+            warnings=(*self.calibration.warnings, *found.warnings, *self._warnings(volume, found)),
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
-        extras = {
-            CURVE: found.curve.astype(np.float32),
-            MASKS: iteration_masks(grid, shrunk.masks),
+        extras: dict[str, np.ndarray[Any, Any]] = {
+            THRESHOLD_CURVE: found.curve,
+            THRESHOLD_SLOPES: found.decision.slopes,
+            ITERATION_MASKS: iteration_masks(grid, shrunk.masks),
             FILLED: np.where(grid.region, grid.to_volume(shrunk.filled.float().cpu().numpy()), 0).astype(np.float32),
         }
         scores = slice_scores(heat, grid.region, volume.slice_axis)
-        score = study_score(grid, shrunk, self.settings)
+        score = study_score(grid, found.curve, shrunk, self.healthy_curves, settings.score)
         return self.calibration.result(volume, heat, grid.region, scores, score, provenance, extras)
+
+    def _warnings(self, volume: Volume, found: Found) -> tuple[str, ...]:
+        told = [*self.model_card.modality_warning(volume.modality)]
+        gamma = found.settings.gamma
+        if gamma != self.settings.gamma:
+            told.append(
+                f"Gamma {gamma:.3g} was chosen by hand; the healthy percentiles were measured with "
+                f"{self.settings.gamma:.3g}."
+            )
+        if not found.decision.crossed:
+            told.append("The slope of the error's percentiles gave no threshold: gamma is too small or too large here.")
+        return tuple(told)
 
     @classmethod
     def fit(
@@ -223,25 +274,10 @@ class IterMask3d:
 
     @classmethod
     def calibrate(cls, model: Path, cohort: Cohort, *, device: str = "auto", report: Report = silent) -> None:
-        """Measure heatmaps and scores of the healthy val subjects and store their percentiles."""
+        """Measure the healthy val subjects: error by place, gamma, heatmaps and scores; store them in the package."""
         engine = cls(model, device)
         samples = cohort.select(split="val", label="normal").samples
-        measured = []
-        for done, sample in enumerate(samples):
-            report(done, 2 * len(samples), f"measuring healthy errors of {sample.subject}")
-            grid = prepare(load_volume(sample), engine.settings)
-            measured.append((engine.first_error(grid), torch.from_numpy(grid.brain)))
-        if measured:
-            engine._healthy = HealthyError.measured(measured)
-        scores = HealthyScores()
-        for done, sample in enumerate(samples, len(samples)):
-            report(done, 2 * len(samples), f"calibrating on {sample.subject}")
-            volume = load_volume(sample)
-            result = engine.detect(volume)
-            heights = slice_heights(result.region, volume.affine, volume.slice_axis)
-            values = result.heatmap[result.region]
-            scores.add(sample.subject, values, result.slice_scores, heights, result.score)
-        model_package.replace_calibration(model, {**scores.build().to_arrays(), **engine._healthy.to_arrays()})
+        model_package.replace_calibration(model, healthy_scales(engine, _settings(engine.model_card), samples, report))
         report(1, 1, "calibrated")
 
 
@@ -280,10 +316,3 @@ def _part(report: Report, before: int, total: int) -> Report:
 def _said(decision: Decision) -> str:
     source = "tangent fit" if decision.fitted else "smoothed differences"
     return f"threshold {decision.threshold:.4g} at percentile {decision.step} by {source}"
-
-
-def _warnings(card: ModelCard, volume: Volume, decision: Decision) -> tuple[str, ...]:
-    found = [*card.modality_warning(volume.modality)]
-    if not decision.crossed:
-        found.append("The error's slope gave no threshold for this volume: gamma is too small or too large for it.")
-    return tuple(found)

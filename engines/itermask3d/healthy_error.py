@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,17 +33,9 @@ class HealthyError:
         return cls(np.ones((i // STEP, j // STEP, k // STEP), np.float32))
 
     @classmethod
-    def measured(cls, healthy: Sequence[tuple[Tensor, Tensor]]) -> HealthyError:
-        """Pool the errors (i, j, k) and brains (bool) of healthy volumes."""
-        errors, voxels = (
-            ndimage.gaussian_filter(
-                sum(
-                    functional.avg_pool3d(pair[part].float()[None], STEP)[0].double().cpu().numpy() for pair in healthy
-                ),
-                SPREAD,
-            )
-            for part in (0, 1)
-        )
+    def measured(cls, sums: NDArray[np.float64]) -> HealthyError:
+        """The mean error from the sum of healthy volumes' `pooled`: (2, i / STEP, j / STEP, k / STEP)."""
+        errors, voxels = (ndimage.gaussian_filter(part, SPREAD) for part in sums)
         # Where no healthy brain was, the mean of all serves.
         prior = 1e-2 * voxels.max()
         return cls(((errors + prior * errors.sum() / voxels.sum()) / (voxels + prior)).astype(np.float32))
@@ -67,3 +59,9 @@ class HealthyError:
         if found is None or found.shape != unknown.map.shape or not (np.isfinite(found) & (found > 0)).all():
             return unknown
         return cls(found.astype(np.float32))
+
+
+def pooled(error: Tensor, brain: Tensor) -> NDArray[np.float64]:
+    """Error (i, j, k; 0 outside the brain) and brain (bool) of one volume, on the map's voxels: (2, ...)."""
+    both = torch.stack([error.float().cpu(), brain.float().cpu()])
+    return functional.avg_pool3d(both, STEP).double().numpy()

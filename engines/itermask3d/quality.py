@@ -48,9 +48,9 @@ def measure(
             name = kind if kind == CLEAN else f"{kind} {severity:g}"
             report(number * len(plan) + place, len(samples) * len(plan), f"{sample.subject}: {name}")
             spoiled = grid if kind == CLEAN else spoil(grid, kind, severity, seed=number)
-            shrunk = engine.search(spoiled).shrunk
+            seen = engine.search(spoiled)
             for score in SCORES:
-                value = study_score(grid, shrunk, replace(engine.settings, score=score))
+                value = study_score(grid, seen.curve, seen.shrunk, engine.healthy_curves, score)
                 found.setdefault(name, {}).setdefault(score, []).append(value)
     return found
 

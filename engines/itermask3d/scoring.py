@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from engines.itermask3d.healthy_curves import HealthyCurves
 from engines.itermask3d.preparation import Grid, Maps
-from engines.itermask3d.settings import Settings
+from engines.itermask3d.settings import Score, Settings
 from engines.itermask3d.shrinking import Shrunk
+from engines.itermask3d.threshold import Floats
 
 FEWEST_VOXELS = 10  # of the brain in a slice, for the slice to get a score
 
@@ -47,9 +49,9 @@ def slice_scores(heat: Maps, region: NDArray[np.bool_], axis: int) -> Maps:
     return np.where(voxels >= min(FEWEST_VOXELS, voxels.max()), means, np.nan).astype(np.float32)
 
 
-def study_score(grid: Grid, shrunk: Shrunk, settings: Settings) -> float:
-    """The share of the brain in the final mask, or the mean error inside the brain."""
-    brain = float(grid.brain.sum())
-    if settings.score == "mask":
-        return float(shrunk.masks[-1].sum()) / brain
-    return float(shrunk.error.sum()) / brain
+def study_score(grid: Grid, curve: Floats, shrunk: Shrunk, healthy: HealthyCurves, kind: Score) -> float:
+    """The share of the brain in the final mask, the mean error inside the brain, or the curve's unlikeness."""
+    if kind == "curve":
+        return healthy.distance(curve)
+    found = shrunk.masks[-1] if kind == "mask" else shrunk.error
+    return float(found.sum()) / float(grid.brain.sum())

@@ -10,7 +10,7 @@ from engines.errors import BadInput
 LEAST_SIDE = 32  # the deepest average pooling needs two voxels
 Mode = Literal["exact", "fast"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-Score = Literal["mask", "error"]
+Score = Literal["mask", "error", "curve"]
 SCORES: tuple[Score, ...] = get_args(Score)
 MOST_ITERATIONS = 31  # one bit each in the result's iteration masks
 
@@ -28,17 +28,20 @@ class Settings:
     augment: mirror, turn, scale, re-shade and trim training volumes ("reference": quarter turns of one in ten).
     batch, iterations, learning_rate: of Adam. decay: "linear" falls to zero over the second half, "reference" to a
         tenth after 60 %. ema: decay of the averaged weights used for detection; 0 = off.
-    gamma: slope of the threshold curve above which an error counts as abnormal. y_limit: errors beyond it are left out
-        of the fit.
+    gamma: slope of the threshold curve above which an error counts as abnormal (published: 0.05 and 0.01); 0 = the
+        slope that healthy volumes have at their healthy_step-th percentile, measured by `calibrate`.
+    y_limit: errors beyond it are left out of the fit. uncrossed: the percentile taken where no slope exceeds gamma:
+        100 leaves next to nothing in the mask, the published 1 nearly the whole brain.
     start: phase B begins with the whole brain or with the mask of the chosen threshold.
     stop_ratio: phase B ends when the mask shrinks by less than this share; max_iterations: or after so many steps.
     composite: keep unmasked tissue as it is before comparing, so that the mask can only shrink (IterMask2).
-    mode: "exact" tries each percentile, "fast" every coarse_step-th and interpolates.
+    mode: "exact" tries each percentile, "fast" every coarse_step-th and each of the last five, and interpolates.
     relative: errors are divided by those of healthy brains at the same place, so that the brain's rim does not drown
         a lesion; the published ones are as they are.
     heat: the heatmap shows the error of the last pass (published) or the mean over the passes of phase B.
     smooth_mm: Gaussian sigma of the heatmap inside the brain; 0 as published.
-    score: what a study's score is: the share of the brain in the final mask, or the mean error inside the brain.
+    score: what a study's score is: the share of the brain in the final mask, the mean error inside the brain (both
+        published), or how far the volume's curve of error percentiles lies from healthy ones ("curve").
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
     """
 
@@ -54,8 +57,10 @@ class Settings:
     learning_rate: float = 1e-3
     decay: Literal["linear", "reference"] = "linear"
     ema: float = 0.99
-    gamma: float = 0.05
+    gamma: float = 0.0
+    healthy_step: int = 98
     y_limit: float = 10.0
+    uncrossed: int = 100
     start: Literal["brain", "threshold"] = "brain"
     stop_ratio: float = 0.01
     max_iterations: int = 30
@@ -74,6 +79,11 @@ class Settings:
             raise BadInput(f"IterMask3D's sides must be multiples of 16 from 32 on, not {self.size}.")
         if not 1 <= self.max_iterations <= MOST_ITERATIONS:
             raise BadInput(f"IterMask3D takes 1 to {MOST_ITERATIONS} iterations, not {self.max_iterations}.")
+        for step in (self.healthy_step, self.uncrossed):
+            if not 1 <= step <= 100:
+                raise BadInput(f"IterMask3D's percentiles run from 1 to 100: {step} is none.")
+        if self.gamma < 0:
+            raise BadInput(f"IterMask3D's gamma cannot be negative: {self.gamma:g}.")
         if not 1 <= self.coarse_step <= 20 or 100 % self.coarse_step:
             raise BadInput(f"IterMask3D's coarse step must divide 100 and be at most 20, not {self.coarse_step}.")
 
@@ -92,6 +102,8 @@ class Settings:
                 augment="reference",
                 decay="reference",
                 ema=0.0,
+                gamma=0.05,
+                uncrossed=1,
                 relative=False,
                 heat="last",
                 smooth_mm=0.0,
@@ -102,6 +114,6 @@ class Settings:
     def tiny(cls) -> Settings:
         """A model that trains in seconds, for tests of the mechanics."""
         return replace(
-            cls(), size=(32, 32, 32), voxel_mm=6.0, width=2, radius=8, batch=2, iterations=6, checkpoint_every=3,
-            mode="fast", coarse_step=10,
+            cls(), size=(32, 32, 32), voxel_mm=6.0, width=2, radius=8, batch=1, iterations=6, checkpoint_every=3,
+            mode="fast", coarse_step=20, max_iterations=10,
         )  # fmt: skip

@@ -17,6 +17,7 @@ from engines.itermask3d.masking import masked_input
 from engines.itermask3d.settings import Settings
 from engines.itermask3d.threshold import STEPS, Floats
 
+TAIL = 96  # percentile
 Fill = Callable[[Tensor], Tensor]
 """(n, 2, i, j, k) -> (n, 1, i, j, k): the network, whichever form of it."""
 Noise = Callable[[int], Tensor]
@@ -85,15 +86,18 @@ def threshold_curves(
     *,
     steps: Sequence[int] = range(1, STEPS + 1),
     keep: bool = False,
+    enough: Callable[[Floats], bool] = lambda _: False,
     report: Report = silent,
 ) -> tuple[Floats, list[Tensor]]:
     """Phase A: tau of each volume, (n, 100), and with `keep` the error each step was read from (much memory).
 
     The mask is forced to the (100 - t) % of the brain with the highest error, step by step. Left-out steps are
-    interpolated (tau(0) = 0).
+    interpolated (tau(0) = 0). enough(tau so far, the rest NaN): end early, when it holds for every volume.
     """
     count = len(scene.volumes)
-    known = np.zeros((count, len(steps) + 1))
+    known = np.full((count, len(steps) + 1), np.nan)
+    known[:, 0] = 0
+    wanted = np.arange(1, STEPS + 1)
     masks, seen = scene.brains, []
     for number, step in enumerate(steps):
         report(number, len(steps), "finding the threshold")
@@ -102,9 +106,11 @@ def threshold_curves(
             seen.append(error)
         known[:, number + 1] = [percentile(error[n], scene.brains[n], step) for n in range(count)]
         limits = torch.as_tensor(known[:, number + 1], dtype=error.dtype, device=error.device)
+        curves = np.stack([np.interp(wanted, [0, *steps], row) for row in known])
+        if all(enough(curve) for curve in curves):
+            break
         masks = error > limits.view(-1, 1, 1, 1, 1)
-    wanted = np.arange(1, STEPS + 1)
-    return np.stack([np.interp(wanted, [0, *steps], row) for row in known]), seen
+    return curves, seen
 
 
 def shrink(
@@ -145,7 +151,8 @@ def shrink(
     return [found[n] for n in range(len(starts))]
 
 
-def schedule(settings: Settings) -> range:
-    """The percentiles that phase A tries."""
-    step = settings.coarse_step if settings.mode == "fast" else 1
-    return range(step, STEPS + 1, step)
+def schedule(settings: Settings) -> list[int]:
+    """The percentiles that phase A tries: all, or every coarse_step-th and those of the tail, where a curve bends."""
+    if settings.mode == "exact":
+        return [*range(1, STEPS + 1)]
+    return sorted({*range(settings.coarse_step, STEPS + 1, settings.coarse_step), *range(TAIL, STEPS + 1)})

@@ -25,10 +25,12 @@ Floats = NDArray[np.float64]
 class Decision:
     """The threshold and how it came about.
 
-    step: k*, 1..100. a, b, r2: of the fit, NaN where it failed. fitted: the slopes are the fit's, not the smoothed
-    differences. crossed: False where the slope never exceeded gamma or did so at once, so that gamma does not fit.
+    slopes: of the curve at 1..100. step: k*, 1..100. a, b, r2: of the fit, NaN where it failed. fitted: the slopes are
+    the fit's, not the smoothed differences. crossed: False where the slope never exceeded gamma or did so at once, so
+    that gamma does not fit.
     """
 
+    slopes: Floats
     step: int
     threshold: float
     a: float
@@ -38,16 +40,36 @@ class Decision:
     crossed: bool
 
 
-def choose_threshold(curve: Floats, gamma: float, y_limit: float) -> Decision:
-    """The decision for the percentiles tau(1..100) of a volume's error, in squared standard deviations."""
+def choose_threshold(curve: Floats, gamma: float, y_limit: float, uncrossed: int = 1) -> Decision:
+    """The decision for the percentiles tau(1..100) of a volume's error, in squared standard deviations.
+
+    uncrossed: the step taken where no slope exceeds gamma; published 1, which masks nearly the whole brain.
+    The curve's end may be unknown (NaN) where the decision is_settled without it.
+    """
     a, b = fit_tangent(curve, y_limit)
     steps = np.arange(1, STEPS + 1)
     r2 = _r2(curve[:GATE_STEPS], a * np.tan(b * steps[:GATE_STEPS]))
     fitted = r2 >= GATE  # False for NaN too
     slopes = a * b / np.cos(b * steps) ** 2 if fitted else smoothed_differences(curve)
     above = np.flatnonzero(slopes > gamma)
-    first = int(above[0]) if len(above) else 0
-    return Decision(first + 1, float(curve[first]), a, b, r2, fitted, bool(first))
+    step = int(above[0]) + 1 if len(above) else uncrossed
+    return Decision(slopes, step, float(curve[step - 1]), a, b, r2, fitted, len(above) > 0 and step > 1)
+
+
+def is_settled(curve: Floats, gamma: float, y_limit: float, uncrossed: int = 1) -> bool:
+    """True when no further percentile can change the decision; those not known yet are NaN.
+
+    The fit ends where the curve exceeds y_limit and its R^2 looks at the first GATE_STEPS points, so both are final
+    then; what is left is that the threshold's own percentile is known.
+    """
+    known = int(np.isfinite(curve).sum())
+    if known == STEPS:
+        return True
+    if known < GATE_STEPS or not (curve > y_limit).any():
+        return False
+    decision = choose_threshold(curve, gamma, y_limit, uncrossed)
+    # Smoothed differences at the end of what is known are NaN: they cross nothing yet.
+    return decision.step <= known and (decision.fitted or bool(decision.slopes[decision.step - 1] > gamma))
 
 
 def fit_tangent(curve: Floats, y_limit: float) -> tuple[float, float]:

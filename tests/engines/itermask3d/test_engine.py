@@ -8,18 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.contract import Rethresholdable
 from engines.errors import BadInput
+from engines.files import load_volume
 from engines.itermask3d import quality
-from engines.itermask3d.engine import CURVE, FILLED, MASKS, IterMask3d
-from engines.itermask3d.settings import SCORES, Settings
-from engines.result import AnomalyResult
+from engines.itermask3d.engine import FILLED, IterMask3d
+from engines.itermask3d.preparation import prepare
+from engines.itermask3d.settings import MODES, SCORES, Settings
+from engines.itermask3d.threshold import choose_threshold
+from engines.result import ITERATION_MASKS, THRESHOLD_CURVE, THRESHOLD_SLOPES, AnomalyResult
 from engines.samples import Cohort
 from tests.engines import phantoms
 
 
 @pytest.fixture(scope="module")
 def engine(phantom_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> IterMask3d:
-    settings = replace(Settings.tiny(), iterations=30, learning_rate=5e-3)
+    settings = replace(Settings.tiny(), iterations=24, checkpoint_every=24, learning_rate=1e-2)
     return IterMask3d(IterMask3d.fit(phantom_cohort, tmp_path_factory.mktemp("itermask") / "model", settings), "cpu")
 
 
@@ -34,7 +38,7 @@ def result(engine: IterMask3d, ill: phantoms.Phantom) -> AnomalyResult:
 
 
 def test_extras_show_how_the_mask_shrank(result: AnomalyResult) -> None:
-    curve, bits = result.extras[CURVE], result.extras[MASKS]
+    curve, bits = result.extras[THRESHOLD_CURVE], result.extras[ITERATION_MASKS]
     assert curve.shape == (100,)
     assert (np.diff(curve) >= -1e-6).mean() > 0.8
     assert bits.shape == result.heatmap.shape
@@ -48,14 +52,57 @@ def test_extras_show_how_the_mask_shrank(result: AnomalyResult) -> None:
 
 def test_another_gamma_needs_no_phase_a(engine: IterMask3d, ill: phantoms.Phantom, result: AnomalyResult) -> None:
     calls: list[int] = []
-    again = engine.rethreshold(ill.volume, result.extras[CURVE], engine.settings.gamma, lambda *_: calls.append(1))
+    assert isinstance(engine, Rethresholdable)
+    curve, gamma = result.extras[THRESHOLD_CURVE], engine.settings.gamma
+    again = engine.rethreshold(ill.volume, curve, gamma, lambda *_: calls.append(1))
     assert np.array_equal(again.heatmap, result.heatmap)
     assert again.score == result.score
-    assert len(calls) < 2 + engine.settings.max_iterations
-    other = engine.rethreshold(ill.volume, result.extras[CURVE], 0.3 * engine.settings.gamma)
-    assert other.score > result.score
+    assert len(calls) <= 2 + engine.settings.max_iterations
+    assert result.provenance.settings["gamma"] == gamma
+    assert not any("by hand" in text for text in again.provenance.warnings)
+    other = engine.rethreshold(ill.volume, curve, 0.3 * gamma)
+    assert other.provenance.settings["gamma"] == 0.3 * gamma
+    assert any("by hand" in text for text in other.provenance.warnings)
+    sizes = [np.count_nonzero(one.extras[ITERATION_MASKS] >> np.uint32(1) & 1) for one in (other, result)]
+    assert sizes[0] > sizes[1]
+    for wrong in (curve[:50], np.full(100, np.nan)):
+        with pytest.raises(BadInput):
+            engine.rethreshold(ill.volume, wrong, 0.05)
     with pytest.raises(BadInput):
-        engine.rethreshold(ill.volume, result.extras[CURVE][:50], 0.05)
+        engine.rethreshold(ill.volume, curve, 0.0)
+
+
+def test_slopes_tell_the_threshold_of_any_gamma(result: AnomalyResult) -> None:
+    curve, slopes = result.extras[THRESHOLD_CURVE], result.extras[THRESHOLD_SLOPES]
+    said = next(step for step in result.provenance.preparation if step.startswith("threshold"))
+    step = int(np.argmax(slopes > result.provenance.settings["gamma"])) + 1
+    assert f"percentile {step} " in said
+    assert f"{curve[step - 1]:.4g}" in said
+
+
+def test_a_curve_that_ended_early_serves_or_is_made_anew(engine: IterMask3d, ill: phantoms.Phantom) -> None:
+    # An early y_limit ends phase A at the 80 points that the fit's R^2 looks at, as nothing exceeds such a gamma.
+    settings = replace(engine.settings, y_limit=1e-3, gamma=1e9, uncrossed=1)
+    early = engine.search(prepare(ill.volume, settings), settings=settings)
+    full = engine.whole_curve(early.grid)
+    assert np.isfinite(early.curve).sum() in (80, 100)
+    assert np.array_equal(early.curve[:80], full[:80])
+    calls: list[int] = []
+    short = np.where(np.arange(100) < 80, full, np.nan)
+    engine.rethreshold(ill.volume, short, engine.settings.gamma, lambda *_: calls.append(1))
+    assert len(calls) > 100 // settings.coarse_step  # the y_limit of 10 was not reached: phase A again
+
+
+def test_gamma_is_what_healthy_brains_have(engine: IterMask3d, phantom_cohort: Cohort) -> None:
+    samples = phantom_cohort.select(split="val", label="normal").samples
+    slopes = []
+    for sample in samples:
+        curve = engine.whole_curve(prepare(load_volume(sample), engine.settings))
+        found = choose_threshold(curve, 1.0, engine.settings.y_limit)
+        slopes.append(found.slopes[engine.settings.healthy_step - 1])
+    assert engine.model_card.settings["gamma"] == 0
+    assert 0.9 * min(slopes) <= engine.settings.gamma <= 1.1 * max(slopes)
+    assert engine.healthy_curves.distance(curve) < 4
 
 
 def test_the_lesion_stands_out(result: AnomalyResult, ill: phantoms.Phantom) -> None:
@@ -64,7 +111,7 @@ def test_the_lesion_stands_out(result: AnomalyResult, ill: phantoms.Phantom) -> 
 
 
 def test_both_modes_agree_about(engine: IterMask3d, ill: phantoms.Phantom) -> None:
-    fast, exact = (engine.find(ill.volume, settings=replace(engine.settings, mode=mode)) for mode in ("fast", "exact"))
+    exact, fast = (engine.find(ill.volume, settings=replace(engine.settings, mode=mode, gamma=0.1)) for mode in MODES)
     masks = [found.shrunk.masks[-1].numpy() for found in (fast, exact)]
     assert 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()) > 0.7
     assert fast.decision.threshold == pytest.approx(exact.decision.threshold, rel=0.5)

@@ -15,7 +15,7 @@ from engines.itermask3d.masking import high_frequency_image
 from engines.itermask3d.network import UNet3d
 from engines.itermask3d.settings import Settings
 from engines.itermask3d.shrinking import Scene, Shrunk, errors, percentile, shrink, threshold_curves
-from engines.itermask3d.threshold import GATE, choose_threshold
+from engines.itermask3d.threshold import GATE, choose_threshold, is_settled
 from tests.engines.itermask3d import golden
 
 near = partial(pytest.approx, rel=1e-8, abs=1e-12)
@@ -197,3 +197,36 @@ def test_a_batch_gives_each_volume_its_own_threshold_and_end() -> None:
         assert len(alone.masks) == len(together[n].masks)
         passes.add(alone.passes)
     assert len(passes) == 2
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("y_limit", [10, 2, 0.3])
+@pytest.mark.parametrize("gamma", [0.002, 0.01, 0.05])
+def test_an_early_end_decides_as_the_whole_curve_does(name: str, y_limit: float, gamma: float) -> None:
+    curve = CURVES[name](np.arange(1.0, 101))
+    whole = choose_threshold(curve, gamma, y_limit)
+    ends = []
+    for known in range(1, 101):
+        seen = np.where(np.arange(100) < known, curve, np.nan)
+        if is_settled(seen, gamma, y_limit):
+            ends.append(known)
+            early = choose_threshold(seen, gamma, y_limit)
+            assert (early.step, early.threshold, early.fitted) == (whole.step, whole.threshold, whole.fitted)
+    assert ends == list(range(ends[0], 101))
+    assert ends[0] < 100 or not (curve[:99] > y_limit).any() or whole.step > 97
+
+
+def test_phase_a_ends_early_only_where_nothing_changes() -> None:
+    volumes, brains = golden.scene()
+    scene = Scene(volumes, high_frequency_image(volumes, 15), brains, brains)
+    steps = range(10, 101, 10)
+    whole, _ = threshold_curves(box_mean, scene, golden.noise, steps=steps)
+    y_limit, gamma = float(whole[0, 60]), 0.03
+    early, _ = threshold_curves(
+        box_mean, scene, golden.noise, steps=steps, enough=lambda curve: is_settled(curve, gamma, y_limit)
+    )
+    known = int(np.isfinite(early).sum())
+    assert 80 <= known < 100
+    assert np.array_equal(early[0, :known], whole[0, :known])
+    ways = [choose_threshold(curve[0], gamma, y_limit) for curve in (early, whole)]
+    assert (ways[0].step, ways[0].threshold) == (ways[1].step, ways[1].threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engines.itermask3d.healthy_error import HealthyError
+from engines.itermask3d.healthy_error import HealthyError, pooled
 
 SIZE = (48, 48, 48)
 
@@ -26,10 +26,14 @@ def brain_and_errors() -> list[tuple[torch.Tensor, torch.Tensor]]:
     return pairs
 
 
+def measured(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> HealthyError:
+    return HealthyError.measured(sum(pooled(*pair) for pair in pairs))
+
+
 def test_what_is_usual_everywhere_weighs_the_same() -> None:
     pairs = brain_and_errors()
     error, brain = pairs[0]
-    weighted = error * HealthyError.measured(pairs).weights(brain)
+    weighted = error * measured(pairs).weights(brain)
     rim, core = brain & (distance() > 0.65), distance() < 0.45
     assert error[rim].mean() / error[core].mean() > 3.5
     assert weighted[rim].mean() / weighted[core].mean() < 2
@@ -46,5 +50,5 @@ def test_without_a_measurement_nothing_changes() -> None:
 
 
 def test_it_comes_back_from_a_package() -> None:
-    found = HealthyError.measured(brain_and_errors())
+    found = measured(brain_and_errors())
     assert np.array_equal(HealthyError.from_arrays(found.to_arrays(), SIZE).map, found.map)

@@ -11,7 +11,7 @@ import torch
 from engines.errors import Cancelled
 from engines.itermask3d.augmentation import quarter_turned, varied
 from engines.itermask3d.settings import Settings
-from engines.itermask3d.training import Healthy, Trainer
+from engines.itermask3d.training import SETTLING, Healthy, Trainer
 
 CPU = torch.device("cpu")
 TINY = replace(Settings.tiny(), iterations=6, checkpoint_every=2, batch=1)
@@ -45,15 +45,31 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     state = again.run(tmp_path / "cut", resume=True, report=lambda *_: None)
     assert torch.equal(weights(whole), weights(again))
     assert [row["iteration"] for row in state.history] == [2, 4, 6]
-    kept, current = (module.state_dict()["down.0.first.norm.running_var"] for module in (
-        again.state.averaged["network"], again.network,
-    ))  # fmt: skip
-    assert torch.equal(kept, current)  # an averaged network needs the statistics too
-    assert not torch.equal(kept, torch.ones_like(kept))
+    assert torch.equal(statistics(whole), statistics(again))
+
+
+def statistics(trainer: Trainer) -> torch.Tensor:
+    return trainer.state.averaged["network"].state_dict()["down.0.first.norm.running_var"].clone()
+
+
+def test_averaged_weights_get_statistics_of_their_own(tmp_path: Path) -> None:
+    trainer = Trainer(replace(TINY, iterations=2, checkpoint_every=2), healthy(), healthy(1), CPU)
+    trainer.run(tmp_path, resume=False, report=lambda *_: None)
+    network, before = trainer.state.averaged["network"], statistics(trainer)
+    drawn, seen = torch.Generator().manual_seed(TINY.seed), []
+    hook = network.down[0].first.conv.register_forward_hook(lambda _m, _i, out: seen.append(out.var((0, 2, 3, 4))))
+    network.train()
+    with torch.no_grad():
+        for _ in range(SETTLING):
+            volume, mask = trainer._drawn(drawn)
+            network(trainer._input(volume[None], mask[None], drawn))
+    hook.remove()
+    assert torch.allclose(torch.stack(seen).mean(0), before, rtol=1e-4)
+    assert not torch.allclose(before, torch.ones_like(before))
 
 
 def test_the_loss_falls_and_validation_can_be_repeated(tmp_path: Path) -> None:
-    settings = replace(TINY, iterations=40, checkpoint_every=10, learning_rate=1e-2, width=4)
+    settings = replace(TINY, iterations=24, checkpoint_every=12, learning_rate=2e-2)
     trainer = Trainer(settings, healthy(), healthy(2), CPU)
     state = trainer.run(tmp_path, resume=False, report=lambda *_: None)
     assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
