@@ -19,6 +19,7 @@ from brainviewer.actions.menus import menus
 from brainviewer.application import close_on_signals, make_application
 from brainviewer.batch import Batch
 from brainviewer.jobs.aligning import Aligning
+from brainviewer.jobs.correcting import Correcting
 from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
 from brainviewer.jobs.host import WorkerHost
@@ -30,6 +31,8 @@ from brainviewer.jobs.queueing import TASK, Queueing
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.compare import CompareView
+from brainviewer.panels.correct_bar import CorrectBar
+from brainviewer.panels.correct_desk import CorrectDesk
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.findings import FindingsPanel
 from brainviewer.panels.key_sheet import KeySheet
@@ -38,6 +41,7 @@ from brainviewer.panels.library import LibraryList
 from brainviewer.panels.main_window import TITLE, MainWindow
 from brainviewer.panels.masks import MaskList
 from brainviewer.panels.message_bar import MessageBar
+from brainviewer.panels.parts import column
 from brainviewer.panels.queue import QueuePanel
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.status import StatusBar
@@ -94,6 +98,8 @@ class Viewer:
         self.masks = Masks()
         self.masking = Masking(self.session, self.masks, self.display, self.messages, self.reading, self.aligning)
         self.measuring = Measuring(self.session, self.display, self.masks, self.messages, self.reading, self.aligning)
+        self.correcting = Correcting(self.session, self.display, self.tool, self.messages, self.reading)
+        self.correcting.reader = self.settings.reader
         self._build()
         self._connect()
         if trouble:
@@ -113,9 +119,18 @@ class Viewer:
             self.session, self.aligning, self.cursor, self.display, self.tool, self.masks, self._figures
         )
         self.workspaces = Workspaces()
-        self.workspaces.add("View", self.viewport, "The series in view with one heatmap (Ctrl+1)")
-        self.workspaces.add("Compare", self.compare, "Runs beside each other (Ctrl+2)")
         self.strip = ScoresPanel(self.cursor, self.display)
+        self.correct = CorrectDesk(
+            self.session, self.cursor, self.display, self.tool, self.messages, self.correcting, self.aligning,
+            self.opening, self.keeping, self.viewport, self.strip, self.reading,
+        )  # fmt: skip
+        # The same views, with tools above them while a mask is corrected.
+        images = QWidget()
+        images.setLayout(column(CorrectBar(self.correct, self.tool), self.viewport, spacing=0))
+        self.workspaces.add("View", images, "The series in view with one heatmap (Ctrl+1)")
+        self.workspaces.add("Compare", self.compare, "Runs beside each other (Ctrl+2)")
+        self.workspaces.add("Correct", images, "Correct the mask of a run (Ctrl+3)")
+        self.workspaces.switched.connect(lambda name: self.correct.set_active(name == "Correct"))
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.mask_list = MaskList(self.masks, self.masking, self.aligning, self.theme)
         self.layers = LayersPanel(self.session, self.display, self.mask_list)
@@ -152,6 +167,7 @@ class Viewer:
             self.strip,
             self.engines_panel,
             self.window,
+            self.correct,
         )
         self.commands = Commands(menus(context), self.window, self.viewport.view)
         shown = []
@@ -205,6 +221,7 @@ class Viewer:
             session.studies_changed,
             self.display.changed,
             self.detecting.changed,
+            self.correct.changed,
             self.theme.changed,
         ):
             changed.connect(self._refresh_soon)
@@ -277,6 +294,8 @@ class Viewer:
 
     def _cancel(self) -> None:
         """What Esc does: stop runs, else other work, else close the message, else leave full view."""
+        if self.correcting.drop_stroke():
+            return
         if self.detecting.jobs:
             self.detecting.cancel_all()
         elif self.status.cancel():
@@ -321,6 +340,7 @@ class Viewer:
             settings.save(self.settings)
         except KnownError as error:
             sys.stderr.write(f"{error}\n")
+        self.correcting.close()
         self.keeping.finish()
         self.reading.shutdown()
         self.engines.shutdown()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from brainviewer.jobs.detecting import Detecting
 from brainviewer.jobs.opening import Opening
 from brainviewer.panels.compare import CompareView
+from brainviewer.panels.correct_desk import CorrectDesk
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.main_window import MainWindow
 from brainviewer.panels.scores import ScoresPanel
@@ -36,6 +37,7 @@ class Context:
     strip: ScoresPanel
     engines: EnginesPanel
     window: MainWindow
+    correct: CorrectDesk
 
     def has_volume(self) -> bool:
         """True when there is something on the views."""

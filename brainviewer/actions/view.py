@@ -39,7 +39,7 @@ def menu(at: Context) -> Menu:
                 checked=at.viewport.is_maximised,
             ),
             _switch(at, "invert", "Invert black and white", "White for black", "I"),
-            _switch(at, "interpolate", "Smooth between voxels", "Off: see every voxel as it was measured", "N"),
+            _switch(at, "interpolate", "Smooth between voxels", "Off: see every voxel as it was measured", "Shift+N"),
             _switch(at, "crosshair", "Crosshair", "Show the linked lines", "X"),
             _switch(at, "annotations", "Text on the images", "Letters, slice numbers and scale bar", "A"),
             _switch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from brainviewer.storage import corrections
 from brainviewer.storage.corrections import About, Loaded
 from brainviewer.study import mask_operations
-from brainviewer.study.uncertainty import slice_uncertainty
+from brainviewer.study.uncertainty import case_uncertainty, slice_uncertainty
 from engines import KnownError
 
 
@@ -64,3 +65,14 @@ def uncertainty(
 ) -> NDArray[np.float32]:
     """How uncertain each slice is."""
     return slice_uncertainty(percentiles, regions, slice_percentiles, axis, threshold)
+
+
+def next_case(cases: Sequence[tuple[str, Path, Sequence[float]]], reader: str, threshold: float) -> Path | None:
+    """Where the most uncertain study lies that the reader has not corrected yet.
+
+    cases: uid, path and the runs' study percentiles of each study.
+    """
+    done = {about.study for about in corrections.everything() if about.reader == reader}
+    left = [(case_uncertainty(scores, threshold), path) for uid, path, scores in cases if uid not in done]
+    there = [(uncertainty, path) for uncertainty, path in left if path.exists()]
+    return max(there, key=lambda case: case[0])[1] if there else None

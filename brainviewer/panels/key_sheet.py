@@ -33,6 +33,9 @@ MOUSE_ALWAYS = (
     ("Ctrl + wheel", "Zoom"),
     ("Double click", "Maximise view, and back"),
     ("Drag in the slice scores", "Go to that slice"),
+    ("Left drag with a brush", "Paint or erase a mask"),
+    ("Ctrl + left drag with a brush", "The other way round"),
+    ("Shift + wheel with a brush", "Size of the brush"),
 )
 
 

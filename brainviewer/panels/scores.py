@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -54,6 +56,11 @@ class ScoresPanel(QWidget):
         self.strip.setVisible(not is_picture)
         self.strip.set_volume(volume)
         self.strip.set_runs(runs)
+
+    def show_states(self, states: NDArray[np.uint8] | None) -> None:
+        """What a reader said about each slice of the volume, under the curves; None while nobody corrects."""
+        if states is not None or self._strip is not None:
+            self.strip.set_states(states)
 
     def next_high(self, direction: int) -> None:
         """Go to the next (1) or previous (-1) slice above the threshold."""

@@ -21,6 +21,8 @@ class Workspaces(QStackedWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._buttons: dict[str, QToolButton] = {}
+        self._pages: dict[str, QWidget] = {}
+        self._chosen = ""
         self._group = QButtonGroup(self)
         self.switcher = QWidget()
         self.switcher.setAccessibleName("Workspaces")
@@ -29,7 +31,7 @@ class Workspaces(QStackedWidget):
         self.switcher.setLayout(self._layout)
 
     def add(self, name: str, content: QWidget, tip: str) -> None:
-        """Add a workspace; the first one is shown."""
+        """Add a workspace; the first one is shown. Two workspaces may share their content."""
         button = QToolButton()
         button.setText(name)
         button.setToolTip(tip)
@@ -40,16 +42,20 @@ class Workspaces(QStackedWidget):
         self._group.addButton(button)
         self._layout.addWidget(button)
         self._buttons[name] = button
-        self.addWidget(content)
+        self._pages[name] = content
+        self._chosen = self._chosen or name
+        if self.indexOf(content) < 0:
+            self.addWidget(content)
 
     @property
     def chosen(self) -> str:
         """The workspace on show."""
-        return list(self._buttons)[self.currentIndex()]
+        return self._chosen
 
     def choose(self, name: str) -> None:
         """Show a workspace."""
         if name != self.chosen:
-            self.setCurrentIndex(list(self._buttons).index(name))
+            self._chosen = name
+            self.setCurrentWidget(self._pages[name])
             self._buttons[name].setChecked(True)
             self.switched.emit(name)

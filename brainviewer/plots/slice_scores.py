@@ -12,6 +12,7 @@ from PySide6.QtGui import QMouseEvent, QPalette, QWheelEvent
 from PySide6.QtWidgets import QLabel, QStackedLayout, QWidget
 
 from brainviewer.state import Cursor, Display
+from brainviewer.study.mask_edit import SliceState
 from brainviewer.study.percentile_scale import tail
 from engines import AnomalyResult, Volume
 
@@ -29,6 +30,14 @@ STYLES: tuple[tuple[str, Qt.PenStyle], ...] = (
 )
 _TICKS = (0.0, 50.0, 90.0, 99.0, 99.9)
 _TOP = 3.15
+# Slice states stand in a row under the curves; shape and colour tell them apart.
+STATE_MARKS: dict[SliceState, tuple[str, str, bool]] = {
+    SliceState.CONFIRMED: ("o", "#009e73", True),
+    SliceState.CORRECTED: ("s", "#56b4e9", True),
+    SliceState.REJECTED: ("x", "#e69f00", True),
+    SliceState.INTERPOLATED: ("d", "#56b4e9", False),
+}
+_STATE_ROW, _STATE_BOTTOM = -0.32, -0.62
 EMPTY_TEXT = "No slice scores yet. Choose an engine and press Run."
 
 
@@ -40,6 +49,8 @@ class SliceScoreStrip(QWidget):
         self._cursor, self._display = cursor, display
         self._volume: Volume | None = None
         self._runs: Runs = ()
+        self._states: NDArray[np.uint8] | None = None
+        self._marks = {state: pg.ScatterPlotItem(size=8, symbol=mark[0]) for state, mark in STATE_MARKS.items()}
         self._plot = _Plot()
         self._empty = QLabel(EMPTY_TEXT, alignment=Qt.AlignmentFlag.AlignCenter)
         self._pages = QStackedLayout(self)
@@ -77,6 +88,21 @@ class SliceScoreStrip(QWidget):
         self._runs = [run for run in runs if run[1].slice_axis == axis and run[1].slice_percentiles.size == count]
         self._rebuild()
 
+    def set_states(self, states: NDArray[np.uint8] | None) -> None:
+        """What a reader said about each slice: uint8 (slices,), a SliceState each; None takes the row away."""
+        had = self._states is not None
+        self._states = states.copy() if states is not None else None
+        if had != (states is not None):
+            self._rebuild()
+        elif states is not None:
+            self._mark_states()
+
+    def _mark_states(self) -> None:
+        states = self._states if self._states is not None else np.zeros(0, np.uint8)
+        for state, item in self._marks.items():
+            numbers = np.flatnonzero(states == state) + 1
+            item.setData(numbers, np.full(numbers.size, _STATE_ROW))
+
     def slice_index(self) -> int:
         """The slice that the cursor is in."""
         if self._volume is None:
@@ -111,15 +137,16 @@ class SliceScoreStrip(QWidget):
     # Drawing
 
     def _rebuild(self) -> None:
-        self._pages.setCurrentWidget(self._plot if self._runs else self._empty)
+        shown = bool(self._runs) or self._states is not None
+        self._pages.setCurrentWidget(self._plot if shown else self._empty)
         plot = self._plot
         plot.clear()
         plot.legend_of().clear()
-        if not self._runs or self._volume is None:
+        if not shown or self._volume is None:
             return
         count = self._volume.shape[self.slice_axis]
         plot.setXRange(0.5, count + 0.5, padding=0.01)
-        plot.setYRange(0, _TOP, padding=0.02)
+        plot.setYRange(_STATE_BOTTOM if self._states is not None else 0, _TOP, padding=0.02)
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         plot.paint_in(self.palette())
         for number, (title, result) in enumerate(self._runs):
@@ -131,7 +158,19 @@ class SliceScoreStrip(QWidget):
         plot.addItem(self._threshold, ignoreBounds=True)
         plot.addItem(self._here, ignoreBounds=True)
         self._threshold.setPos(float(tail(self._display.threshold)))
+        self._add_marks()
         self._move_line()
+
+    def _add_marks(self) -> None:
+        """The row of slice states."""
+        if self._states is None:
+            return
+        for state, (_, colour, filled) in STATE_MARKS.items():
+            item = self._marks[state]
+            item.setPen(pg.mkPen(colour, width=1.5))
+            item.setBrush(pg.mkBrush(colour) if filled else None)
+            self._plot.addItem(item, ignoreBounds=True)
+        self._mark_states()
 
     def _add_curve(self, number: int, title: str, percentiles: NDArray[np.float32]) -> None:
         """A line with gaps where slices were not scored, and a dot on each slice above the threshold."""
@@ -145,7 +184,7 @@ class SliceScoreStrip(QWidget):
         self._plot.addItem(dots)
 
     def _move_line(self) -> None:
-        if self._runs:
+        if self._runs or self._states is not None:
             self._here.setPos(self.slice_index() + 1)
 
     def _on_display(self, name: str) -> None:

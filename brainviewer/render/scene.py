@@ -90,8 +90,9 @@ class TriplanarScene:
 
     @property
     def masks(self) -> frozenset[str]:
-        """Names of the masks over the volume."""
-        return frozenset(self._layers.masks if self._layers else ())
+        """Names of the filled masks over the volume; an outline belongs to a correction."""
+        masks = self._layers.masks if self._layers else {}
+        return frozenset(name for name, layer in masks.items() if layer.filled)
 
     def set_mask(self, name: str, layer: MaskLayer | None) -> None:
         """Add, replace or (None) remove a mask."""

@@ -82,6 +82,11 @@ class TriplanarView(QWidget):
         planes = list(self._scene.places())
         return self._hand.active if self._hand.active in planes or not planes else planes[0]
 
+    def slice_axis_of(self, plane: Plane) -> int:
+        """The voxel axis whose slices a view shows."""
+        geometry = self._scene.view(plane).geometry
+        return geometry.slices if geometry is not None else 2
+
     def set_volume(self, volume: Volume | None, keep_position: bool = False) -> None:
         """Show a volume from its middle slices, or (None) an empty black view; drops heatmap and masks.
 

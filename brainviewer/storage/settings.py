@@ -15,6 +15,7 @@ class Settings(BaseModel):
     """User settings; unknown names in the file are ignored, wrong values make the file count as damaged.
 
     window_state: Qt's own record of the docks, as base64 text. model_of: engine key -> folder of the model used last.
+    reader: who corrects masks; written into corrections and their exports.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -34,6 +35,7 @@ class Settings(BaseModel):
     window_geometry: str = ""
     window_state: str = ""
     last_folder: str = ""
+    reader: str = "Reader"
 
 
 def path() -> Path:
