@@ -11,6 +11,8 @@ from brainviewer.study.percentile_scale import tail
 
 # On the scale of the tail (90 -> 99 is one step): how far from the threshold a voxel still counts as close.
 CLOSE = 0.3
+# Less than this part of a slice is a speck nobody has to decide about.
+FAINT = 0.005
 
 
 def slice_uncertainty(
@@ -24,8 +26,9 @@ def slice_uncertainty(
 
     percentiles: healthy percentiles (i, j, k) of each run on one grid; regions: voxels each run scored.
     slice_percentiles: of each run, (slices,), NaN where not scored.
-    A third each: how much of what is marked is nearly not marked (or the other way round), how close the slice score
-    is to the threshold, and how little the runs' masks overlap; with a single run the first two count half each.
+    A third each: how much more tissue lies close to the threshold than in healthy scans, as a part of all that is
+    marked or close; how close the slice score is; and how little the runs' masks overlap. With a single run the first
+    two count half each.
     """
     others = tuple(n for n in range(3) if n != axis)
     low, high = (_percentile(float(tail(threshold)) + step) for step in (-CLOSE, CLOSE))
@@ -51,7 +54,11 @@ def _close(
     others: tuple[int, ...],
 ) -> NDArray[np.float64]:
     near = ((values > low) & (values <= high) & region).sum(axis=others)
-    return np.asarray(near / np.maximum(near + (mask & (values > high)).sum(axis=others), 1))
+    scored = region.sum(axis=others)
+    # So much of healthy tissue lies there by the meaning of a percentile.
+    more = np.maximum(near - scored * (high - low) / 100, 0)
+    strong = (mask & (values > high)).sum(axis=others)
+    return np.asarray(more / np.maximum(more + strong + FAINT * scored, 1))
 
 
 def _near(scores: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
