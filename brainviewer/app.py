@@ -35,6 +35,7 @@ from brainviewer.panels.correct_bar import CorrectBar
 from brainviewer.panels.correct_desk import CorrectDesk
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.findings import FindingsPanel
+from brainviewer.panels.iterations import IterationsPanel
 from brainviewer.panels.key_sheet import KeySheet
 from brainviewer.panels.layers import LayersPanel
 from brainviewer.panels.library import LibraryList
@@ -139,6 +140,7 @@ class Viewer:
         self.studies = StudiesPanel(self.session, self.opening, self.shelf, self.theme)
         self.message_bar = MessageBar(self.messages, self.theme)
         self.queue_panel = QueuePanel(self.queueing)
+        self.iterations = IterationsPanel(self.session, self.detecting, self.viewport, self.masks)
         self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
         self.window.arrange(
             self.viewport,
@@ -149,6 +151,7 @@ class Viewer:
             self.strip,
             self.findings,
             self.queue_panel,
+            self.iterations,
             self.message_bar,
             self.status,
         )
@@ -194,6 +197,7 @@ class Viewer:
         window.commands_requested.connect(lambda: CommandPalette(self.commands, window).exec())
         window.about_requested.connect(lambda: AboutBox(self.theme, window).exec())
         window.closing.connect(self.close)
+        self.iterations.offered.connect(window.offer_iterations)
         self.shelf.run_requested.connect(self.batch.queue)
         self.studies.open_requested.connect(lambda path: self.opening.open([path]))
         self.viewport.presets_changed.connect(self.layers.show_presets)

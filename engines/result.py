@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_PERCENTILE = 99.0
-# Extras of engines that shrink a mask to a threshold; a viewer that finds all three can show how, and ask for another
-# gamma. Percentiles 1..100 of the error, their slopes (the threshold lies where the slope first exceeds gamma), and
-# uint32 (i, j, k) whose bit n is set where the n-th mask covers the voxel.
-THRESHOLD_CURVE, THRESHOLD_SLOPES, ITERATION_MASKS = "threshold curve", "threshold slopes", "iteration masks"
+# Extras of engines that shrink a mask to a threshold; a viewer that finds all of them can show how, and ask for another
+# gamma. Curves of 100: percentiles 1..100 of the error, and their slopes (the threshold lies where the slope first
+# exceeds gamma). uint32 (i, j, k): bit n is set where the n-th mask covers the voxel. Curve: each mask's share of the
+# scored voxels, from the first mask to the final one.
+THRESHOLD_CURVE, THRESHOLD_SLOPES = "threshold curve", "threshold slopes"
+ITERATION_MASKS, ITERATION_SHARES = "iteration masks", "iteration shares"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -142,8 +142,18 @@ def _extra(name: str) -> str:
 
 
 def _extras(folder: Path, stored: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    volumes = {name: read_volume(folder / _extra(name)).voxels for name in stored["extras"]}
+    volumes = {name: _extra_voxels(folder / _extra(name), stored["shape"]) for name in stored["extras"]}
     return volumes | {name: np.array([*map(_read_number, curve)]) for name, curve in stored["curves"].items()}
+
+
+def _extra_voxels(path: Path, shape: list[int]) -> NDArray[Any]:
+    """A volume as float32, or whole numbers as they were stored: bits do not fit into a float."""
+    import nibabel
+
+    image = nibabel.Nifti1Image.from_filename(path)
+    if image.get_data_dtype().kind not in "iu" or list(image.shape[:3]) != shape:
+        return read_volume(path).voxels
+    return np.asanyarray(image.dataobj)
 
 
 def _provenance(stored: dict[str, Any]) -> Provenance:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
 from brainviewer.jobs.tasks import Detection, percentiles_of
 from engines import AnomalyResult, BadVolume, PercentileScale, Provenance
+from engines.result import ITERATION_MASKS, ITERATION_SHARES, THRESHOLD_CURVE, THRESHOLD_SLOPES
 
 STEPS = 20
 PAUSE_S = 0.02
@@ -29,6 +31,37 @@ def detect_deaf(key, model, volume, device="auto", report=None):
 
 def refuse(key, model, volume, device="auto", report=None):
     raise BadVolume("This volume is too small for the engine.", "Choose a larger one.")
+
+
+def detect_shrinking(key, model, volume, device="auto", report=None):
+    """A run whose mask shrank in three steps to a threshold."""
+    return _shrunk(_detect(key, volume, report, 0.0), 0.02)
+
+
+def rethreshold(key, model, digest, volume, curve, gamma, device="auto", report=None):
+    """The same with another gamma."""
+    assert digest == "0" * 64
+    assert np.array_equal(curve, CURVE)
+    return _shrunk(_detect(key, volume, report, 0.0), gamma)
+
+
+CURVE = 0.3 * np.tan(0.0148 * np.arange(1.0, 101))
+SLOPES = 0.3 * 0.0148 / np.cos(0.0148 * np.arange(1.0, 101)) ** 2
+
+
+def _shrunk(detection, gamma):
+    result = detection.result
+    limits = (-1.0, 0.333, 0.6, 0.6 + min(gamma, 0.3))
+    masks = [(result.heatmap > limit) & result.region for limit in limits]
+    extras = {
+        THRESHOLD_CURVE: CURVE,
+        THRESHOLD_SLOPES: SLOPES,
+        ITERATION_MASKS: sum(mask.astype(np.uint32) << np.uint32(n) for n, mask in enumerate(masks)),
+        ITERATION_SHARES: np.array([mask.sum() / result.region.sum() for mask in masks]),
+    }
+    how = replace(result.provenance, settings={"gamma": gamma})
+    result = replace(result, extras=extras, provenance=how)
+    return Detection(result, detection.percentiles)
 
 
 def _detect(key, volume, report, pause_s):

@@ -45,6 +45,30 @@ def detect_for_display(
     return Detection(result, percentiles_of(result))
 
 
+def rethreshold_for_display(
+    key: str,
+    model: Path,
+    digest: str,
+    volume: Volume,
+    curve: NDArray[np.float64],
+    gamma: float,
+    device: str = "auto",
+    report: Report = silent,
+) -> Detection:
+    """The run that a former one would have been with another gamma; `digest`: of the weights that made the curve."""
+    from engines import catalog, model_package
+    from engines.contract import Rethresholdable
+
+    report(0, 1, "Loading the model")
+    if model_package.read_card(model).digest != digest:
+        raise BadInput("The model of this run has changed since.", "Run the engine again.")
+    engine = catalog.create(key, model, device)
+    if not isinstance(engine, Rethresholdable):
+        raise BadInput("This engine knows no gamma.")
+    result = engine.rethreshold(volume, curve, gamma, report)
+    return Detection(result, percentiles_of(result))
+
+
 def percentiles_of(result: AnomalyResult) -> NDArray[np.float32]:
     """Healthy percentile of each voxel of a heatmap; 0 outside the scored region."""
     percentiles = np.zeros(result.heatmap.shape, np.float32, order="F")

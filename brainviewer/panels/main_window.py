@@ -30,6 +30,7 @@ from brainviewer.storage import folders
 from brainviewer.storage.settings import Settings
 
 TITLE = "BrainViewer"
+ITERATIONS = "Iterations"
 FILES = "Scans (*.dcm *.DCM *.nii *.nii.gz *.zip *.png *.jpg *.jpeg DICOMDIR);;All files (*)"
 
 MASKS = "Masks (*.nii *.nii.gz);;All files (*)"
@@ -62,6 +63,7 @@ class MainWindow(QMainWindow):
         self._docks: dict[str, QDockWidget] = {}
         self._before_images_only: QByteArray | None = None
         self._first_layout = QByteArray()
+        self._iterations = False
         self.setWindowTitle(TITLE)
         self.setAcceptDrops(True)
         self.setDockNestingEnabled(True)
@@ -77,6 +79,7 @@ class MainWindow(QMainWindow):
         strip: QWidget,
         findings: QWidget,
         queue: QWidget,
+        iterations: QWidget,
         message_bar: MessageBar,
         status: StatusBar,
     ) -> None:
@@ -92,6 +95,7 @@ class MainWindow(QMainWindow):
         left, right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
         bottom = Qt.DockWidgetArea.BottomDockWidgetArea
         self._add_dock(left, dock("Studies", studies, self._theme, width=240))
+        self._add_dock(left, dock(ITERATIONS, iterations, self._theme, scroll=True, width=240))
         self._add_dock(right, dock("Engines", engines, self._theme, scroll=True, width=272))
         self._add_dock(right, dock("Layers", layers, self._theme, scroll=True, width=272))
         self._add_dock(bottom, dock("Slice scores", strip, self._theme))
@@ -111,6 +115,7 @@ class MainWindow(QMainWindow):
         if self._settings.window_geometry:
             self.restoreGeometry(QByteArray.fromBase64(self._settings.window_geometry.encode()))
             self.restoreState(QByteArray.fromBase64(self._settings.window_state.encode()))
+        self.offer_iterations(False)
 
     def _add_dock(self, area: Qt.DockWidgetArea, made: QDockWidget) -> None:
         self.addDockWidget(area, made)
@@ -218,6 +223,12 @@ class MainWindow(QMainWindow):
         """Show or hide a panel."""
         self._docks[name].setVisible(not self.panel_shown(name))
 
+    def offer_iterations(self, there: bool) -> None:
+        """Show the panel of iterations while the run in view has some; in images only mode not until that ends."""
+        self._iterations = there
+        if not self.images_only():
+            self._docks[ITERATIONS].setVisible(there)
+
     def images_only(self) -> bool:
         """True while all panels are hidden by F11."""
         return self._before_images_only is not None
@@ -231,12 +242,14 @@ class MainWindow(QMainWindow):
         else:
             self.restoreState(self._before_images_only)
             self._before_images_only = None
+            self.offer_iterations(self._iterations)
 
     def reset_layout(self) -> None:
         """Put all panels back where they were at first."""
         self._before_images_only = None
         self.restoreState(self._first_layout)
         self._size()
+        self.offer_iterations(self._iterations)
 
     def show_commands(self) -> None:
         """Open the command palette."""

@@ -34,7 +34,14 @@ from engines.itermask3d.shrinking import Fill, Noise, Scene, Shrunk, errors, sch
 from engines.itermask3d.threshold import STEPS, Decision, Floats, choose_threshold, is_settled
 from engines.itermask3d.training import Trainer, healthy_volumes
 from engines.model_card import ModelCard, TrainingData
-from engines.result import ITERATION_MASKS, THRESHOLD_CURVE, THRESHOLD_SLOPES, AnomalyResult, Provenance
+from engines.result import (
+    ITERATION_MASKS,
+    ITERATION_SHARES,
+    THRESHOLD_CURVE,
+    THRESHOLD_SLOPES,
+    AnomalyResult,
+    Provenance,
+)
 from engines.samples import Cohort
 from engines.setting_values import restore
 from engines.volume import Volume
@@ -214,6 +221,7 @@ class IterMask3d:
             THRESHOLD_CURVE: found.curve,
             THRESHOLD_SLOPES: found.decision.slopes,
             ITERATION_MASKS: iteration_masks(grid, shrunk.masks),
+            ITERATION_SHARES: np.array([float(mask.sum()) for mask in shrunk.masks]) / grid.brain.sum(),
             FILLED: np.where(grid.region, grid.to_volume(shrunk.filled.float().cpu().numpy()), 0).astype(np.float32),
         }
         scores = slice_scores(heat, grid.region, volume.slice_axis)

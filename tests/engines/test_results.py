@@ -120,3 +120,14 @@ def test_damaged_run_is_refused(stored: tuple[Path, AnomalyResult], name: str, c
     (folder / name).write_bytes(content)
     with pytest.raises(BadInput, match="run"):
         results.read(folder)
+
+
+def test_whole_numbers_come_back_bit_by_bit(tmp_path: Path, engine: FakeEngine, phantom: phantoms.Phantom) -> None:
+    result = engine.detect(phantom.volume)
+    bits = np.random.default_rng(0).integers(0, 1 << 31, phantom.volume.shape, np.uint32)
+    curve = np.array([0.1, 1 / 3, np.nan])
+    results.write(tmp_path / "run", replace(result, extras={"iteration masks": bits, "curve": curve}), phantom.volume)
+    again = results.read(tmp_path / "run").extras
+    assert again["iteration masks"].dtype == np.uint32
+    assert np.array_equal(again["iteration masks"], bits)
+    assert np.array_equal(again["curve"], curve, equal_nan=True)
