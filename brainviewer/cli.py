@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import brainviewer
-from brainviewer.commands import compare, demo, doctor, engines, export, info, models, repeat
+from brainviewer.commands import compare, corrections, demo, doctor, engines, export, info, models, repeat, report
 from brainviewer.commands import open as opening
 
 OPEN = "open"
@@ -73,9 +73,11 @@ for command in (
     engines.calibrate,
     engines.evaluate,
     export.export,
+    report.report,
 ):
     app.command()(command)
 app.add_typer(models.models, name="models")
+app.add_typer(corrections.corrections, name="corrections")
 
 
 def main() -> None:
