@@ -15,7 +15,10 @@ from engines.blocks.slice_encoder import SliceEncoder
 
 STRIDE = 16
 GREY = 3  # mean, brightest part and deviation of the grey levels of a cell
+PLACE = 3  # height in the picture, distance from its midline and from its middle
+HIDDEN = 128
 HEADS = 4
+FAR = 6.0  # deviations beyond which a feature says no more
 
 
 class Attention(nn.Module):
@@ -63,7 +66,7 @@ class CompactBackbone(nn.Module):
     mirrors = True
 
     def __init__(
-        self, encoder: SliceEncoder, size: int = 256, width: int = 128, depth: int = 3, dropout: float = 0.0
+        self, encoder: SliceEncoder, size: int = 256, width: int = 96, depth: int = 2, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
@@ -73,9 +76,11 @@ class CompactBackbone(nn.Module):
         self.text_width = self.embedding = width // 2
         self.register_buffer("mean", torch.zeros(2 * features))
         self.register_buffer("deviation", torch.ones(2 * features))
-        self.stem = nn.Linear(2 * features, width)
+        self.register_buffer("places", _places(self.side), persistent=False)
+        self.stem = nn.Sequential(
+            nn.Linear(2 * features + PLACE, HIDDEN), nn.GELU(), nn.Dropout(dropout), nn.Linear(HIDDEN, width)
+        )
         self.class_token = nn.Parameter(0.02 * torch.randn(width))
-        self.places = nn.Parameter(0.02 * torch.randn(1 + self.side**2, width))
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.projection = nn.Linear(width, self.embedding, bias=False)
@@ -108,9 +113,9 @@ class CompactBackbone(nn.Module):
     def embed(self, seen: Tensor) -> Tensor:
         """See network.Backbone."""
         scaled = (self.sides(seen) - self.get_buffer("mean")) / self.get_buffer("deviation")
-        patches = self.stem(scaled)
-        tokens = torch.cat([self.class_token.expand(len(patches), 1, -1), patches], 1)
-        return tokens + self.places
+        places = self.get_buffer("places").expand(len(seen), -1, -1)
+        patches = self.stem(torch.cat([scaled.clamp(-FAR, FAR), places], -1))
+        return torch.cat([self.class_token.expand(len(patches), 1, -1), patches], 1)
 
     def block(self, number: int, tokens: Tensor) -> Tensor:
         """See network.Backbone."""
@@ -143,6 +148,13 @@ class CompactBackbone(nn.Module):
         """The same, each turned by the mean of the learned vectors: there is no text network here."""
         turned: Tensor = self.texts + context.mean(0) * self.texts.norm(dim=-1, keepdim=True)
         return turned
+
+
+def _places(side: int) -> Tensor:
+    """Where each place lies, alike for both sides of the head: (side * side, 3)."""
+    line = torch.linspace(-1, 1, side)
+    row, col = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([row, col.abs(), (row.square() + col.square()).sqrt()], -1).flatten(0, 1)
 
 
 def _mean_and_deviation(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:

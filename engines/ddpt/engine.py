@@ -108,7 +108,7 @@ class Ddpt:
             scores,
             study_score(scores, self.calibration.slices.standardised(scores, heights)),
             provenance,
-            {"pseudo-mask": _as_mask(stack, masks), **self._single_maps(stack, found)},
+            {"pseudo-mask": on_volume(stack, masks).astype(np.float32), **self._single_maps(stack, found)},
             heights=heights,
         )
 
@@ -193,9 +193,9 @@ def scored_region(stack: SliceStack) -> NDArray[np.bool_]:
     return scored
 
 
-def _as_mask(stack: SliceStack, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Masks of slices on the volume's grid: 0 or 1."""
-    return np.asarray(stack.to_volume(masks.astype(np.float32)) > 0.5, np.float32)
+def on_volume(stack: SliceStack, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Masks of slices (n, S, S) on the volume's grid."""
+    return np.asarray(stack.to_volume(masks.astype(np.float32)) > 0.5) & scored_region(stack)
 
 
 def _measured(

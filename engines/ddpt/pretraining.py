@@ -1,14 +1,17 @@
 """Pretraining of the compact backbone's blocks: planted lesions say where, slice labels say whether.
 
-Each place is compared with the two class texts, like the class token. Places of planted lesions must be likened to the
-unhealthy one, all places of healthy slices to the healthy one, and the likeliest few places of a slice with a lesion
-to the unhealthy one (multiple-instance learning). The last block's class token shall attend to those places.
+Each place is compared with the two class texts, like the class token, first on its own, before any block. Places of
+planted lesions must be likened to the unhealthy text, all places of healthy slices to the healthy one, and the few
+likeliest places of a slice with a lesion to the unhealthy one (multiple-instance learning). After the blocks it must
+say the same again: there each place has heard of the whole slice through attention, and the label of the slice would
+colour all of its places. The last block's class token shall attend to the places that were found.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -88,9 +91,13 @@ class Pretrainer:
         parts = [self._draw(self.looks, self.ill, counts[0]), self._draw(self.looks, self.healthy, counts[1])]
         parts.append(self._draw(self.planted, torch.arange(len(self.planted)), counts[2]))
         seen, inside, cover = (torch.cat([part[index] for part in parts]) for index in range(3))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            whole, places, attention = likened(self.backbone, seen)
-        terms = losses(whole.float(), places.float(), attention.float(), inside > 0.5, cover, counts, self.settings)
+        with (
+            torch.random.fork_rng(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"),
+        ):
+            torch.manual_seed(self.settings.seed + iteration)  # dropout knows no generator of its own
+            said = likened(self.backbone, seen)
+        terms = losses(said, inside > 0.5, cover, counts, self.settings)
         loss = torch.stack(list(terms.values())).sum()
         self.state.optimisers["backbone"].zero_grad(set_to_none=True)
         loss.backward()
@@ -108,59 +115,68 @@ class Pretrainer:
         return self.backbone.mirrored(seen), *turned
 
 
-def likened(backbone: CompactBackbone, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-odds of the slice (b,) and of each place (b, places), and what the class token attends to (b, places)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Likened:
+    """Log-odds of a lesion: whole (b,) of the slice; local, places (b, places) of each place before and after blocks.
+
+    attention: (b, places), of the last block's class token.
+    """
+
+    whole: Tensor
+    local: Tensor
+    places: Tensor
+    attention: Tensor
+
+
+def likened(backbone: CompactBackbone, seen: Tensor) -> Likened:
+    """What an unprompted backbone says of a batch. seen: what backbone.look gave."""
     tokens = backbone.embed(seen)
+    local = log_odds(backbone, tokens[:, 1:])
     for number in range(backbone.depth - 1):
         tokens = backbone.block(number, tokens)
     last = backbone.blocks[-1]
     assert isinstance(last, Block)
     attention = class_row(last.attention, last.norm1(tokens))[:, 1:]
-    tokens = last(tokens)
+    odds = log_odds(backbone, last(tokens))
+    return Likened(odds[:, 0].float(), local.float(), odds[:, 1:].float(), attention.float())
+
+
+def log_odds(backbone: CompactBackbone, tokens: Tensor) -> Tensor:
+    """Tokens (..., width) compared with both class texts: (...)."""
     features = functional.normalize(backbone.project(tokens), dim=-1)
-    logits = backbone.scale * features @ functional.normalize(backbone.texts, dim=-1).T  # (b, 1 + places, 2)
-    odds = logits[..., 1] - logits[..., 0]
-    return odds[:, 0], odds[:, 1:], attention
+    logits = backbone.scale * features @ functional.normalize(backbone.texts, dim=-1).T
+    return logits[..., 1] - logits[..., 0]
 
 
-def losses(
-    whole: Tensor,
-    places: Tensor,
-    attention: Tensor,
-    inside: Tensor,
-    cover: Tensor,
-    counts: list[int],
-    settings: Settings,
-) -> dict[str, Tensor]:
+def losses(said: Likened, inside: Tensor, cover: Tensor, counts: list[int], settings: Settings) -> dict[str, Tensor]:
     """The terms of pretraining; rows are `counts` slices with a lesion, healthy ones and planted ones."""
     ill, healthy, planted = counts
-    truth = torch.ones_like(whole)
+    truth = torch.ones_like(said.whole)
     truth[ill : ill + healthy] = 0
-    slices = functional.binary_cross_entropy_with_logits(whole, truth, reduction="none")
+    slices = functional.binary_cross_entropy_with_logits(said.whole, truth, reduction="none")
     known = slices[: ill + healthy].mean() + PLANTED_CLASS * settings.planted * slices[ill + healthy :].mean()
-    highest = top_mean(places, inside, settings.top)
-    at_health = places[ill : ill + healthy][inside[ill : ill + healthy]]
-    planted_inside = inside[-planted:]
+    highest = top_mean(said.local, inside, settings.top)
+    wanted = torch.cat([said.local[:ill].detach().sigmoid(), torch.zeros_like(cover[:healthy]), cover[-planted:]])
+    health = slice(ill, ill + healthy)
+    at_health = functional.softplus(said.local[health][inside[health]]).mean()
+    lesions = functional.binary_cross_entropy_with_logits(said.local[-planted:], cover[-planted:], reduction="none")
+    agreed = functional.binary_cross_entropy_with_logits(said.places, wanted, reduction="none")
     return {
         "slices": known,
         "lesions": functional.softplus(-highest[:ill]).mean(),
-        "health": functional.softplus(at_health).mean()
-        + HEALTHY_TOP * functional.softplus(highest[ill : ill + healthy]).mean(),
-        "planted": PLANTED_PLACES
-        * settings.planted
-        * functional.binary_cross_entropy_with_logits(
-            places[-planted:][planted_inside], cover[-planted:][planted_inside]
-        ),
-        "attention": ATTENTION * _attention_loss(places, attention, inside, cover, counts),
+        "health": at_health + HEALTHY_TOP * functional.softplus(highest[health]).mean(),
+        "planted": PLANTED_PLACES * settings.planted * lesions[inside[-planted:]].mean(),
+        "places": agreed[inside].mean(),
+        "attention": ATTENTION * _attention_loss(said.attention, wanted * inside, counts),
     }
 
 
-def _attention_loss(places: Tensor, attention: Tensor, inside: Tensor, cover: Tensor, counts: list[int]) -> Tensor:
-    """The class token shall look where a lesion is planted, or where its own slice is likened to one."""
+def _attention_loss(given: Tensor, wanted: Tensor, counts: list[int]) -> Tensor:
+    """The class token shall look where a lesion is planted, or where a slice with a lesion is likened to one."""
     ill, _, planted = counts
-    wanted = torch.cat([places[:ill].detach().sigmoid() * inside[:ill], cover[-planted:] * inside[-planted:]])
+    wanted = torch.cat([wanted[:ill], wanted[-planted:]])
     wanted = wanted / wanted.sum(1, keepdim=True).clamp(min=1e-3)
-    given = torch.cat([attention[:ill], attention[-planted:]])
+    given = torch.cat([given[:ill], given[-planted:]])
     return -(wanted * given.clamp(min=1e-6).log()).sum(1).mean()
 
 

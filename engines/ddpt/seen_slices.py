@@ -6,6 +6,7 @@ One .npy a volume, mapped, not read, so that a cohort may be larger than memory;
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,10 @@ def seen_slices(
     parts: list[tuple[NDArray[np.float16], ...]] = []
     for number, sample in enumerate(samples):
         report(number, len(samples), "looking at slices")
-        # All that a look depends on is in its name, so that none is ever taken for another.
-        key = hashlib.sha256(repr((cohort.digest, digest, sample.volume, kind, looks)).encode()).hexdigest()[:16]
+        # All that a look depends on is in its name, so that none is ever taken for another; the cohort may move.
+        name = Path(os.path.relpath(sample.volume, cohort.path.parent)).as_posix()
+        facts = (cohort.digest, digest, name, kind, looks)
+        key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
         try:
             if not (folder / f"{key}.npy").exists():
                 _compute(sample, kind, backbone, settings, folder / key, device)

@@ -67,9 +67,9 @@ class Settings:
     gate: float = 0.5
     size: int = 256
     width: int = 96
-    depth: int = 3
-    dropout: float = 0.1
-    pretraining: int = 600
+    depth: int = 2
+    dropout: float = 0.2
+    pretraining: int = 300
     pretraining_rate: float = 1e-3
     planted: float = 1.0
     top: float = 0.05

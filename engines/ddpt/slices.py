@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -84,18 +83,6 @@ def load_prepared(sample: Sample, size: int, settings: Settings) -> tuple[SliceS
             "Store the volume with its slices along the last axis.",
         )
     return stack, np.array([sample.slice_labels[index] == "1" for index in stack.indices])
-
-
-def healthy_only(stack: SliceStack, labels: NDArray[np.bool_]) -> SliceStack:
-    """The slices without a lesion."""
-    keep = ~labels
-    return replace(
-        stack,
-        pictures=stack.pictures[keep],
-        foreground=stack.foreground[keep],
-        heights=stack.heights[keep],
-        indices=stack.indices[keep],
-    )
 
 
 def varied(

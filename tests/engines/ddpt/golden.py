@@ -58,14 +58,15 @@ PROMPT_NAMES = {
 }
 
 
-def tiny_clip() -> Any:
+def tiny_clip(vocabulary: int = 64) -> Any:
     """transformers' CLIP with 3 vision and 2 text layers, random weights, float32."""
     from transformers import CLIPConfig, CLIPModel
 
     common = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "projection_dim": 24}
     vision = {"hidden_size": 48, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 3}
     text = {"hidden_size": 40, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 2}
-    ids = {"vocab_size": 64, "max_position_embeddings": 14, "bos_token_id": 62, "eos_token_id": 63, "pad_token_id": 0}
+    ends = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": 0}
+    ids = {"vocab_size": vocabulary, "max_position_embeddings": 14, **ends}
     config = CLIPConfig(
         text_config={**common, **text, **ids},
         vision_config={**common, **vision, "image_size": 32, "patch_size": 8},
