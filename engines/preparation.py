@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ class SliceStack:
     pictures: float32 (n, S, S) in FLOOR..-FLOOR, row 0 anterior (or superior), column 0 the patient's right (or
     anterior), FLOOR outside the foreground. foreground: bool (n, S, S). heights: float32 (n,), 0 lowest .. 1 highest
     foreground slice. indices: int (n,) slice numbers along `axis` of the volume. region: bool (i, j, k) foreground on
-    the volume's grid. steps: what was done, in words.
+    the volume's grid. pixel_mm: height of a pixel of the pictures, as far as the volume's voxel size is known.
+    steps: what was done, in words.
     """
 
     pictures: NDArray[np.float32]
@@ -46,6 +47,7 @@ class SliceStack:
     region: NDArray[np.bool_]
     axis: int
     slices: int
+    pixel_mm: float
     steps: tuple[str, ...]
     _ornt: NDArray[np.float64]
     _canonical_axis: int
@@ -64,6 +66,12 @@ class SliceStack:
         order = self._canonical_order(self.indices)
         stack[order, r0:r1, c0:c1] = full[:, r0 - top : r1 - top, c0 - left : c1 - left]
         return from_pictures(stack, self._ornt, self._canonical_axis)
+
+    def from_volume(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Values (i, j, k) on the volume's grid as these slices show them: float32 (n, S, S), 0 outside the volume."""
+        stack = to_pictures(values.astype(np.float32), self._ornt, self._canonical_axis)
+        small = _resized(np.ascontiguousarray(stack), self._box, self.pictures.shape[1])
+        return small[self._canonical_order(self.indices)]
 
     def only(self, wanted: Container[int] | None) -> SliceStack:
         """The slices whose number along `axis` is wanted; None = all of them."""
@@ -140,6 +148,7 @@ def prepare_slices(
         region=region,
         axis=axis,
         slices=slices,
+        pixel_mm=float(box[2] * row_mm / size),
         steps=(*steps, f"slices along voxel axis {axis}", f"square crop to {size}x{size}", said),
         _ornt=ornt,
         _canonical_axis=canonical_axis,

@@ -57,6 +57,15 @@ def test_every_axis_order_gives_the_same_slices_and_the_way_back(
     assert 2 * (back & ball).sum() / (back.sum() + ball.sum()) > 0.85
 
 
+@pytest.mark.parametrize("flips", [(0, 0, 0), (1, 0, 1)])
+def test_another_map_of_the_volume_is_shown_like_its_pictures(flips: tuple[int, ...]) -> None:
+    volume = turned((2, 0, 1), flips)
+    stack = prepare_slices(volume, 64)
+    ball = stack.from_volume(volume.voxels > 180) > 0.5
+    bright = stack.pictures > 0.4
+    assert 2 * (ball & bright).sum() / (ball.sum() + bright.sum()) > 0.9
+
+
 def test_tissue_lands_on_its_level_and_air_on_the_floor() -> None:
     stack = prepare_slices(turned((0, 1, 2), (0, 0, 0)), 64)
     assert np.median(stack.pictures[stack.foreground]) == pytest.approx(2 * TISSUE_LEVEL - 1, abs=0.02)
