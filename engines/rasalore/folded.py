@@ -71,8 +71,7 @@ def forward(network: RasaLore, pictures: Tensor) -> Output:
     """network(pictures) by the rewrites that hold in training too."""
     tokens, embedding = network.encode(pictures)
     codes = rasa_codes(network.rasa, rasa_constants(network.rasa), tokens)
-    logits = decode(network.decoder, embedding, codes)
-    return Output(logits, network.rasa.activations(codes), codes, embedding)
+    return network.told(decode(network.decoder, embedding, codes), codes, embedding)
 
 
 class FoldedRefiner(nn.Module):
@@ -116,7 +115,7 @@ class FoldedRasaLore(nn.Module):
         tokens = self.refiner(s1).flatten(2).transpose(1, 2)
         constants = RasaConstants(*(self.get_buffer(name) for name in RasaConstants._fields))
         codes = rasa_codes(net.rasa, constants, tokens)
-        return Output(decode(net.decoder, embedding, codes), net.rasa.activations(codes), codes, embedding)
+        return net.told(decode(net.decoder, embedding, codes), codes, embedding)
 
 
 def _as_convolution(transposed: nn.ConvTranspose2d) -> Tensor:

@@ -24,13 +24,14 @@ class Output(NamedTuple):
     """What the network says of a batch.
 
     logits: (n, 1, 2S, 2S). activations: (n, points) in 0..1. codes: (n, points, D), the point codes xi.
-    embedding: (n, D, S/2, S/2), the image embedding F.
+    embedding: (n, D, S/2, S/2), the image embedding F. slice_logits: (n,) of showing a lesion, 0 without a slice head.
     """
 
     logits: Tensor
     activations: Tensor
     codes: Tensor
     embedding: Tensor
+    slice_logits: Tensor
 
 
 class ChannelNorm(nn.Module):
@@ -44,10 +45,9 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, C, h, w) -> the same shape."""
         wide = x if x.dtype == torch.float64 else x.float()
-        variance, mean = torch.var_mean(wide, 1, correction=0, keepdim=True)
-        scaled = (wide - mean) * (variance + CHANNEL_NORM_EPS).rsqrt()
-        out: Tensor = (scaled * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
-        return out
+        last = wide.permute(0, 2, 3, 1)  # free of charge where the channels lie together already
+        out = functional.layer_norm(last, last.shape[3:], self.weight, self.bias, CHANNEL_NORM_EPS)
+        return out.permute(0, 3, 1, 2).to(x.dtype)
 
 
 class Stage(nn.Module):
@@ -159,6 +159,23 @@ class MaskDecoder(nn.Module):
         return logits
 
 
+class SliceHead(nn.Module):
+    """Whether a slice shows a lesion, from mean and maximum of its embedding: stands for DDPT's slice probability.
+
+    Not part of the published network (and of its parameter count): a model must work alone, without DDPT.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, 1)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(n, D, s, s) -> logits (n,)."""
+        logits: Tensor = self.linear(torch.cat([embedding.mean((2, 3)), embedding.amax((2, 3))], 1))
+        return logits.squeeze(1)
+
+
 class RasaLore(nn.Module):
     """Stage 2: one grey slice -> mask logits, point activations, point codes."""
 
@@ -170,6 +187,7 @@ class RasaLore(nn.Module):
         heads: int = 4,
         *,
         legacy_floor: bool = False,
+        slice_head: bool = False,
         random: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -182,6 +200,7 @@ class RasaLore(nn.Module):
         location = location_embedding(grid, wide, random, legacy_floor=legacy_floor)
         self.rasa = Rasa(wide, side * side, heads, location.to(torch.get_default_dtype()))
         self.decoder = MaskDecoder(wide, side, grid * grid, heads)
+        self.slice_head = SliceHead(wide) if slice_head else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -191,7 +210,13 @@ class RasaLore(nn.Module):
         """pictures: (n, 1, S, S)."""
         tokens, embedding = self.encode(pictures)
         codes = self.rasa(tokens)
-        return Output(self.decoder(embedding, codes), self.rasa.activations(codes), codes, embedding)
+        return self.told(self.decoder(embedding, codes), codes, embedding)
+
+    def told(self, logits: Tensor, codes: Tensor, embedding: Tensor) -> Output:
+        """Everything that follows from logits, codes and embedding."""
+        head = self.slice_head
+        shown = embedding.new_zeros(len(embedding)) if head is None else head(embedding)
+        return Output(logits, self.rasa.activations(codes), codes, embedding, shown)
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens for RASA (n, S/2 * S/2, D) and the image embedding F (n, D, S/2, S/2)."""

@@ -1,0 +1,114 @@
+"""From a trained network to numbers: probabilities, point activations and slice scores of a volume's slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from engines.contract import Report, silent
+from engines.device import Device, run_chunked
+from engines.rasalore.folded import FoldedRasaLore
+from engines.rasalore.settings import Settings
+
+Maps = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+GPU_CHUNK = 64
+TOP_SLICES = 0.1  # a study's score is the mean of its highest tenth of slices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """What the network says of n slices: probabilities (n, 2S, 2S), points (n, grid, grid), slice probability (n,)."""
+
+    probability: Maps
+    points: Maps
+    slice_probability: Maps
+    device: str
+    warnings: tuple[str, ...]
+
+
+def predict(
+    network: FoldedRasaLore,
+    pictures: Maps,
+    settings: Settings,
+    device: Device,
+    report: Report = silent,
+    *,
+    both_sides: bool = False,
+) -> Predicted:
+    """Run the network over pictures (n, S, S), a few at a time: memory stays flat however many slices there are.
+
+    both_sides: mean with the mirror image.
+    """
+
+    def work(part: Tensor, where: str) -> tuple[Tensor, Tensor, Tensor]:
+        network.to(where)
+        shown = part[:, None].to(where)
+        with torch.autocast(where, torch.bfloat16, enabled=where == device.name and device.precision == "bf16"):
+            probability, points, logits = _read_out(network, shown, settings.grid)
+            if both_sides:
+                other = _read_out(network, shown.flip(3), settings.grid)
+                probability = (probability + other[0].flip(2)) / 2
+                points, logits = (points + other[1].flip(2)) / 2, (logits + other[2]) / 2
+        return probability.float().cpu(), points.float().cpu(), logits.float().sigmoid().cpu()
+
+    chunk = settings.chunk if device.name == "cpu" else GPU_CHUNK
+    found = run_chunked(work, torch.from_numpy(pictures), chunk, device, report, "looking for lesions")
+    probability, points, shown = (torch.cat(parts).numpy() for parts in zip(*found.outputs, strict=True))
+    return Predicted(probability, points, shown, found.device, found.warnings)
+
+
+def _read_out(network: FoldedRasaLore, shown: Tensor, grid: int) -> tuple[Tensor, Tensor, Tensor]:
+    out = network(shown)
+    return out.logits[:, 0].sigmoid(), out.activations.unflatten(1, (grid, grid)), out.slice_logits
+
+
+def top_mean(probability: Maps, inside: Bools, share: float) -> Maps:
+    """Mean of the highest `share` of the brain's pixels of each slice: (n,)."""
+    tops = []
+    for values, mask in zip(probability, inside, strict=True):
+        brain = np.sort(values[mask])[::-1]
+        tops.append(brain[: max(1, round(share * len(brain)))].mean() if len(brain) else 0.0)
+    return np.array(tops, np.float32)
+
+
+def slice_scores(predicted: Predicted, inside: Bools, heights: Maps, settings: Settings) -> tuple[Maps, Maps, Maps]:
+    """Score of each slice (n,): top probability times slice probability; and both factors.
+
+    A lesion reaches over neighbouring slices, a false alarm seldom does: scores are smoothed along the brain.
+    """
+    top = top_mean(predicted.probability, inside, settings.top_share)
+    shown = predicted.slice_probability if settings.slice_weight > 0 else np.ones_like(top)
+    order = np.argsort(heights)
+    scores = np.empty_like(top)
+    product = np.log(np.maximum(top * shown, 1e-12))[order]
+    # In logarithms: healthy slices differ by powers of ten, and one doubtful neighbour must not drown them all.
+    scores[order] = ndimage.gaussian_filter1d(product, settings.smooth_slices) if settings.smooth_slices else product
+    return scores, top, shown
+
+
+def shown_mask(probability: Maps, inside: Bools, settings: Settings) -> Bools:
+    """The mask at the fixed threshold: inside the brain, without parts of a few pixels."""
+    masks = (probability > settings.threshold) & inside
+    least = settings.least_part_px * (probability.shape[1] / settings.size) ** 2
+    for index in np.flatnonzero(masks.any((1, 2))):
+        parts, _ = ndimage.label(masks[index])
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        masks[index] = np.isin(parts, np.flatnonzero(sizes >= least))
+    return masks
+
+
+def study_score(slice_scores: NDArray[Any], standardised: NDArray[Any]) -> float:
+    """A picture's own score; of a volume the mean of the highest tenth of its height-standardised slice scores."""
+    known = np.sort(standardised[np.isfinite(standardised)])[::-1]
+    if len(slice_scores) == 1 or not len(known):
+        return float(np.nanmax(slice_scores))
+    return float(known[: max(1, round(TOP_SLICES * len(known)))].mean())
