@@ -11,7 +11,7 @@ import pytest
 from engines.contract import Rethresholdable
 from engines.errors import BadInput
 from engines.files import load_volume
-from engines.itermask3d import quality
+from engines.itermask3d import bench, quality
 from engines.itermask3d.engine import FILLED, IterMask3d
 from engines.itermask3d.preparation import prepare
 from engines.itermask3d.settings import MODES, SCORES, Settings
@@ -133,3 +133,14 @@ def test_quality_compares_corrupted_with_clean_scans(
     assert all(len(values) == 3 for kinds in scores.values() for values in kinds.values())
     assert quality.aurocs(scores)["noise 1"]["error"] == 1
     assert set(scores["clean"]) == set(SCORES)
+
+
+def test_the_benchmark_tells_work_and_agreement(engine: IterMask3d) -> None:
+    usual = engine.settings
+    rows = {row["what"]: row for row in bench.facts(bench.table(engine, bench.made_up(usual)))}
+    engine.settings = usual
+    assert rows["exact mode"]["Dice with exact"] == 1
+    assert rows["exact mode"]["passes"] > 100 > rows["fast mode"]["passes"]
+    assert 0 <= rows["fast mode"]["Dice with exact"] <= 1
+    work = {name: row["GFLOP a pass"] for name, row in rows.items() if "mode" not in name}
+    assert work["transposed, folded"] < 0.6 * work["plain, folded"] == pytest.approx(0.6 * work["as trained"], rel=0.01)
