@@ -68,7 +68,15 @@ def _order(
     from brainviewer.jobs.gathering import gather
 
     material = gather(folder, study, threshold, mask, reader, report)
-    return Order(material, deidentifier(study) if deidentify else None, report=report)
+
+    def document() -> bytes:
+        from brainviewer.commands.report import known_models
+        from brainviewer.jobs import reporting
+        from brainviewer.report import pdf
+
+        return pdf.render(reporting.contents([material], known_models(), report=report))
+
+    return Order(material, deidentifier(study) if deidentify else None, document, report)
 
 
 def deidentifier(study: Study | None) -> Deidentifier:

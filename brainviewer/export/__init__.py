@@ -43,6 +43,8 @@ EXPORTERS = {
     "bids": Exporter("BIDS derivatives", "bids:write", needs_scan=False),
     "csv": Exporter("CSV: findings and slice scores", "csv_tables:write", needs_scan=False),
     "json": Exporter("JSON: everything the run said", "json_facts:write", needs_scan=False),
+    "png": Exporter("PNG: key images", "png:write"),
+    "apng": Exporter("Animated PNG: all slices with the heatmap", "png:write_animated"),
     "dicom-images": Exporter("DICOM: the scan itself", "dicom_images:write", dicom=True),
     "dicom-seg": Exporter("DICOM segmentation of the mask", "dicom_seg:write_binary", dicom=True),
     "dicom-seg-fractional": Exporter(
@@ -50,6 +52,8 @@ EXPORTERS = {
     ),
     "parametric-map": Exporter("DICOM parametric map of the heatmap", "dicom_parametric_map:write", dicom=True),
     "dicom-sr": Exporter("DICOM structured report (TID 1500) with its segmentation", "dicom_sr:write", dicom=True),
+    "dicom-capture": Exporter("DICOM secondary captures of the key images", "dicom_capture:write", dicom=True),
+    "dicom-pdf": Exporter("DICOM encapsulated PDF of the report", "dicom_pdf:write", dicom=True),
 }
 
 

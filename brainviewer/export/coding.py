@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -91,3 +93,15 @@ def contributing() -> list[Any]:
             contribution_description=RESEARCH,
         )
     ]
+
+
+def references(images: Sequence[Dataset]) -> Sequence[Dataset]:
+    """A sequence of references to images."""
+    from pydicom.sequence import Sequence as Items
+
+    items = []
+    for image in images:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+        items.append(item)
+    return Items(items)

@@ -28,7 +28,7 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "enhanced": cases.enhanced,
     "nifti": cases.nifti,
 }
-OBJECTS = ["dicom-sr", "dicom-seg-fractional", "parametric-map"]
+OBJECTS = ["dicom-sr", "dicom-seg-fractional", "parametric-map", "dicom-capture", "dicom-pdf"]
 
 
 @pytest.fixture(scope="module", params=sorted(SOURCES))
@@ -36,6 +36,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """All objects of a run on a scan of each kind."""
     folder = tmp_path_factory.mktemp(request.param)
     order = cases.order(SOURCES[request.param](folder / "scan"), folder / "run")
+    order.document = lambda: b"%PDF-1.4 a report of odd length"
     export.write(order, OBJECTS, folder / "out")
     return order, folder / "out"
 
@@ -141,13 +142,13 @@ def test_they_open_again_as_layers_of_the_series(exported: tuple[Order, Path]) -
 def test_they_are_new_series_in_the_same_study_and_frame_of_reference(exported: tuple[Order, Path]) -> None:
     order, folder = exported
     image = order.images.images[0]
-    for name in ("seg", "seg_fractional", "heatmap", "sr"):
+    for name in ("seg", "seg_fractional", "heatmap", "sr", "key1", "report"):
         made = dcmread(folder / f"sagan_{name}.dcm")
         assert made.StudyInstanceUID == image.StudyInstanceUID
         assert made.SeriesInstanceUID != image.SeriesInstanceUID
         assert made.PatientID == image.PatientID
         assert made.SeriesDescription.endswith("RESEARCH")
-        if name != "sr":
+        if name in ("seg", "seg_fractional", "heatmap"):
             assert made.FrameOfReferenceUID == image.FrameOfReferenceUID
             sources = made.ReferencedSeriesSequence[0]
             assert sources.SeriesInstanceUID == image.SeriesInstanceUID
@@ -182,6 +183,19 @@ def test_the_report_measures_the_findings_and_is_not_verified(exported: tuple[Or
     assert "not for diagnosis" in words
     assert "121007" in words  # a device observed
     assert "32b6ead1" in words  # the model's digest
+
+
+def test_captures_and_documents_hold_what_was_put_in(exported: tuple[Order, Path]) -> None:
+    _order, folder = exported
+    picture, document = dcmread(folder / "sagan_key1.dcm"), dcmread(folder / "sagan_report.dcm")
+    assert picture.pixel_array.shape == (picture.Rows, picture.Columns, 3)
+    assert picture.pixel_array.max() > 200
+    assert "not for diagnosis" in picture.ImageComments
+    length = document.EncapsulatedDocumentLength
+    assert document.EncapsulatedDocument[:length] == b"%PDF-1.4 a report of odd length"
+    assert document.VerificationFlag == "UNVERIFIED"
+    assert document.MIMETypeOfEncapsulatedDocument == "application/pdf"
+    assert len(document.SourceInstanceSequence) >= 1
 
 
 def test_tracking_uids_stay_the_same_in_a_second_export(exported: tuple[Order, Path], tmp_path: Path) -> None:

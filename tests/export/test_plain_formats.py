@@ -61,6 +61,21 @@ def test_bids_names_its_source(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(mask.dataobj), order.material.mask)
 
 
+def test_pictures_show_the_heatmap_and_carry_the_notice(order: Order, tmp_path: Path) -> None:
+    from PIL import Image
+
+    files = export.write(order, ["png", "apng"], tmp_path / "out")
+    assert {path.name for path in files} == {"sagan_key1.png", "sagan_key2.png", "sagan_slices.png"}
+    warm = np.asarray(Image.open(tmp_path / "out" / "sagan_key1.png")).astype(int)
+    assert ((warm[..., 0] > 180) & (warm[..., 2] < 120)).any()
+    with Image.open(tmp_path / "out" / "sagan_slices.png") as moving:
+        axis = order.material.result.slice_axis
+        assert moving.n_frames == order.material.volume.shape[axis]
+        first = np.asarray(moving.convert("RGB"))
+        moving.seek(5)
+        assert (first != np.asarray(moving.convert("RGB"))).any()
+
+
 def test_without_the_scan_only_formats_that_need_none(tmp_path: Path) -> None:
     cases.run_on(cases.classic(tmp_path / "scan"), tmp_path / "run")
     order = Order(gather(tmp_path / "run"))
