@@ -16,6 +16,7 @@ CEILING_LINES = 400
 DRAWER_NAMES = {"utils", "util", "helper", "helpers", "manager", "misc", "common"}
 HEAVY = {"torch", "scipy", "sklearn", "highdicom", "nilearn", "transformers"}
 FOREIGN = HEAVY | {"PySide6", "vtk", "pyqtgraph", "pydicom", "nibabel", "platformdirs", "sqlite3", "superqt"}
+FOREIGN |= {"pynetdicom", "dicomweb_client", "requests"}
 
 # The engines' door: what the viewer may import. All of it is free of torch, which the subprocess test proves.
 DOOR = {"engines", "engines.card", "engines.catalog", "engines.contract", "engines.errors", "engines.result"}
@@ -42,6 +43,7 @@ TABLE = {
     "reading": _room("study", "pydicom highdicom nibabel scipy"),
     "report": _room("study render", "PySide6.QtGui PySide6.QtCore PySide6.QtSvg"),
     "export": _room("study render report", "pydicom highdicom nibabel PySide6.QtGui PySide6.QtCore"),
+    "pacs": _room("study storage", "pydicom pynetdicom dicomweb_client requests"),
     "storage": _room("study", "platformdirs sqlite3"),
     "state": _room("study storage reading", "PySide6.QtCore"),
     "jobs": _room("study storage reading state export report", "PySide6.QtCore"),
@@ -163,7 +165,9 @@ def test_every_room_of_the_product_is_in_the_table() -> None:
     assert rooms <= set(TABLE) | COMPOSITION | {"__init__"}
 
 
-@pytest.mark.parametrize(("library", "room"), [("vtk", "render"), ("pyqtgraph", "plots"), ("sqlite3", "storage")])
+@pytest.mark.parametrize(
+    ("library", "room"), [("vtk", "render"), ("pyqtgraph", "plots"), ("sqlite3", "storage"), ("requests", "pacs")]
+)
 def test_library_has_one_importer(library: str, room: str) -> None:
     found = [found for found in _imports("brainviewer", "engines") if _library(found.target) == library]
     wrong = [one for one in found if _room_of(one.file) not in {room, "doctor"} or one.file.startswith("engines")]
