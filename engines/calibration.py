@@ -8,7 +8,7 @@ same height of the brain, study score.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from engines.volume import Volume
 
 # With fewer healthy subjects a study's percentile would be an empty promise.
 FEWEST_STUDIES = 8
+# One percent of healthy tissue lies above the default threshold; the largest tumours fill a fifth of the brain.
+IMPLAUSIBLE_SHARE = 0.3
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +89,8 @@ class Calibration:
         slice_heights(region ...) where it has no own.
         """
         axis = volume.slice_axis
+        threshold = self.heatmap.value(DEFAULT_PERCENTILE)
+        provenance = _doubted(provenance, float((heatmap[region] > threshold).mean()) if region.any() else 0.0)
         if heights is None:
             heights = slice_heights(region, volume.affine, axis)
         return AnomalyResult(
@@ -98,7 +102,7 @@ class Calibration:
             slice_percentiles=self.slices.percentiles(slice_scores, heights),
             score=score,
             score_percentile=self.study_percentile(score),
-            threshold=self.heatmap.value(DEFAULT_PERCENTILE),
+            threshold=threshold,
             provenance=provenance,
             extras=extras or {},
         )
@@ -139,6 +143,18 @@ _NAMES = (
     "heatmap.values", "heatmap.percentiles", "slices.heights", "slices.means", "slices.deviations", "slices.values",
     "slices.percentiles", "study.values", "study.percentiles", "subjects",
 )  # fmt: skip
+
+
+def _doubted(provenance: Provenance, share: float) -> Provenance:
+    """Warn where far more lies above the threshold than a lesion could fill."""
+    if share <= IMPLAUSIBLE_SHARE:
+        return provenance
+    warning = (
+        f"{share:.0%} of the scored voxels lie above the healthy {DEFAULT_PERCENTILE:g}th percentile: this scan differs "
+        "as a whole from those the model was calibrated on (scanner, protocol, preparation). Do not read its heatmap "
+        "as findings."
+    )
+    return replace(provenance, warnings=(*provenance.warnings, warning))
 
 
 def slice_heights(region: NDArray[np.bool_], affine: Floats, axis: int) -> Floats:

@@ -249,6 +249,7 @@ class CompareView(QWidget):
         for heatmap in maps[-2:]:
             self._view(heatmap, (0, 0)).maximise(self.plane)
         if wipe:
+            self._wipe.name(maps[-1].title)
             self._wipe.show()
             self._wipe.raise_()
             QTimer.singleShot(0, self._wipe, self._wipe.fit)
@@ -323,8 +324,18 @@ class WipeLine(QWidget):
         line = QWidget(self)
         line.setStyleSheet("background: #e8ebf0;")
         line.setGeometry(self.WIDTH // 2, 0, 1, 10_000)
+        # The upper run's own name stands at the right, where it is clipped away.
+        self._name = label("", "heading")
+        self._name.setParent(over)
+        self._name.setStyleSheet("background: black; padding: 2px 6px;")
+        self._name.hide()
         over.installEventFilter(self)
         self.hide()
+
+    def name(self, left: str) -> None:
+        """Say which run lies to the left of the line."""
+        self._name.setText(f"\u2190 {left}")
+        self._name.adjustSize()
 
     def fit(self, share: float | None = None) -> None:
         """Stand at a share of the width, 0 to 1; without one where it stood."""
@@ -332,7 +343,13 @@ class WipeLine(QWidget):
         room = self._over.size()
         at = round(self._share * room.width())
         self.setGeometry(at - self.WIDTH // 2, 0, self.WIDTH, room.height())
+        self._name.move(max(0, at - self._name.width() - self.WIDTH), 32)
+        self._name.raise_()
         self._moved(at)
+
+    def setVisible(self, visible: bool) -> None:  # noqa: D102, N802
+        super().setVisible(visible)
+        self._name.setVisible(visible)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102, N802
         if isinstance(event, QResizeEvent) and not self.isHidden():

@@ -54,12 +54,13 @@ class FiguresView(QWidget):
         super().__init__(parent)
         self._measuring, self._masks, self._messages = measuring, masks, messages
         self.roc = CurvePlot("ROC of the voxels", "False positive rate", "True positive rate")
-        self.precision = CurvePlot("Precision over recall of the voxels", "Recall", "Precision")
+        self.precision = CurvePlot("Precision over recall of the voxels", "Recall", "Precision", legend_low=False)
         self.apart = CurvePlot("Bland-Altman", "Mean of the two healthy percentiles", "First minus second", unit=False)
-        self._pairs = QComboBox()
+        self._pairs, self._truths = QComboBox(), QComboBox()
         self._pairs.setAccessibleName("Which two runs are compared")
         self._pairs.activated.connect(self._show_pair)
-        self._truths = QComboBox()
+        for combo in (self._pairs, self._truths):
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self._truths.setAccessibleName("Mask that the runs are measured against")
         self._truths.activated.connect(lambda n: masks.set_truth(self._truths.itemData(n)))
         self._note = label("", "muted", wrap=True)

@@ -14,6 +14,7 @@ from brainviewer.panels.parts import IconButton, column, label, line, row
 from brainviewer.panels.theme import GRID, Theme
 from brainviewer.state.masks import Mask, Masks
 
+LONGEST = 22
 HINT = "Add a mask drawn elsewhere to see it here and to measure the runs against it."
 
 
@@ -60,7 +61,9 @@ class MaskList(QWidget):
 
     def _line(self, mask: Mask) -> QWidget:
         truth = self._masks.truth is mask
-        box = QCheckBox(mask.title + ("  (truth)" if truth else ""))
+        # A long file name would push the buttons out of the panel.
+        title = mask.title if len(mask.title) <= LONGEST else f"{mask.title[: LONGEST - 9]}\u2026{mask.title[-8:]}"
+        box = QCheckBox(title)
         box.setIcon(_swatch(mask.colour))
         box.setChecked(self._masks.is_shown(mask.key))
         box.setToolTip(f"Draw {mask.title}")
@@ -72,7 +75,7 @@ class MaskList(QWidget):
         remove = IconButton(self._theme, "bin", f"Take {mask.title} away; its file stays")
         remove.clicked.connect(lambda: self._masking.remove(mask.key))
         widget = QWidget()
-        widget.setLayout(row(box, None, measure, remove, spacing=4))
+        widget.setLayout(row(box, None, *([label("truth", "caption")] if truth else []), measure, remove, spacing=4))
         return widget
 
     def _offer(self) -> None:

@@ -45,7 +45,16 @@ class Level:
 class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
     """One figure. Colour and dash together tell the curves apart."""
 
-    def __init__(self, title: str, across: str, up: str, *, unit: bool = True, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        across: str,
+        up: str,
+        *,
+        unit: bool = True,
+        legend_low: bool = True,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._title, self._names, self._unit = title, (across, up), unit
         self.lines: list[Line] = []
@@ -57,7 +66,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self.setFrameShape(self.Shape.NoFrame)
         self.setMouseEnabled(False, False)
         self.showGrid(x=True, y=True, alpha=0.15)
-        self._legend = self.addLegend(offset=(-8, -8), verSpacing=-4)
+        self._legend = self.addLegend(offset=(-8, -8 if legend_low else 8), verSpacing=-4)
         self.show_lines([], [])
 
     def show_lines(self, lines: Sequence[Line], levels: Sequence[Level]) -> None:

@@ -152,8 +152,11 @@ class Annotator:
         name = annotation.plane.capitalize()
         self._text(at, name, AXIS_COLOURS[annotation.plane])
         number = metrics.horizontalAdvance(name + "  ")
-        if at.x() + number + metrics.horizontalAdvance(annotation.heading) < self._width / 2 - _LETTER_RIM / 2:
-            self._text(at + QPointF(number, 0), annotation.heading)
+        # In a narrow view the number alone, without how many there are.
+        for text in (annotation.heading, annotation.heading.split(" / ")[0]):
+            if at.x() + number + metrics.horizontalAdvance(text) < self._width / 2 - _LETTER_RIM / 2:
+                self._text(at + QPointF(number, 0), text)
+                break
 
     def _corner(self, corner: str, lines: list[str]) -> None:
         metrics = QFontMetricsF(self._text_font)

@@ -189,3 +189,17 @@ def test_result_carries_the_percentiles_and_nothing_outside_the_region() -> None
     assert result.threshold == calibration.heatmap.value(99)
     assert np.isfinite(result.score_percentile)
     assert np.isfinite(result.slice_percentiles[phantom.brain.any((0, 1))]).all()
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.2, False), (0.5, True)])
+def test_a_scan_that_is_abnormal_as_a_whole_is_doubted(share: float, warned: bool) -> None:
+    phantom = phantoms.brain()
+    calibration = healthy(9).build()
+    heatmap = np.zeros(phantoms.SHAPE, np.float32)
+    inside = np.flatnonzero(phantom.brain)
+    heatmap.flat[inside[: int(share * len(inside))]] = calibration.heatmap.value(99.5)
+    scores = np.full(phantoms.SHAPE[2], 0.5, np.float32)
+    provenance = Provenance("fake", "m", "", {}, "cpu", "fp32", 0.0, "uid", warnings=("first",))
+    result = calibration.result(phantom.volume, heatmap, phantom.brain, scores, 0.6, provenance)
+    assert result.provenance.warnings[0] == "first"
+    assert any("differs as a whole" in warning for warning in result.provenance.warnings) == warned
