@@ -150,9 +150,9 @@ def _doubted(provenance: Provenance, share: float) -> Provenance:
     if share <= IMPLAUSIBLE_SHARE:
         return provenance
     warning = (
-        f"{share:.0%} of the scored voxels lie above the healthy {DEFAULT_PERCENTILE:g}th percentile: this scan differs "
-        "as a whole from those the model was calibrated on (scanner, protocol, preparation). Do not read its heatmap "
-        "as findings."
+        f"{share:.0%} of the scored voxels lie above the healthy {DEFAULT_PERCENTILE:g}th percentile: this scan "
+        "differs as a whole from those the model was calibrated on (scanner, protocol, preparation). "
+        "Do not read its heatmap as findings."
     )
     return replace(provenance, warnings=(*provenance.warnings, warning))
 
