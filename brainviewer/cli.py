@@ -14,7 +14,20 @@ import typer
 from typer.core import TyperGroup
 
 import brainviewer
-from brainviewer.commands import compare, corrections, demo, doctor, engines, export, info, models, repeat, report
+from brainviewer.commands import (
+    audit,
+    compare,
+    corrections,
+    demo,
+    doctor,
+    engines,
+    export,
+    info,
+    models,
+    pacs,
+    repeat,
+    report,
+)
 from brainviewer.commands import open as opening
 
 OPEN = "open"
@@ -78,6 +91,8 @@ for command in (
     app.command()(command)
 app.add_typer(models.models, name="models")
 app.add_typer(corrections.corrections, name="corrections")
+app.add_typer(pacs.pacs, name="pacs")
+app.add_typer(audit.audit, name="audit")
 
 
 def main() -> None:

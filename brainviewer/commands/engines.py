@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from brainviewer.commands.models import models
-from brainviewer.commands.outcome import known_trouble, tell
+from brainviewer.commands.outcome import known_trouble, note, tell
 
 if TYPE_CHECKING:
     from brainviewer.commands.matching import Match
@@ -49,7 +49,12 @@ def detect(
         at_hand = [model_at(one) for one in model] if model else models_at_hand()
         studies = reading.scan([path])
         matches = [match(key, at_hand, studies, series) for key in engine]
-        tell([_detect(one, out, device, as_json) for one in matches], as_json)
+        told = []
+        for one in matches:
+            told.append(_detect(one, out, device, as_json))
+            study = next(study for study in studies if one.series in study.series)
+            note("run", study.uid, engine=one.model.card.engine, model=one.model.card.digest)
+        tell(told, as_json)
 
 
 def train(

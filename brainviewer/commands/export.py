@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainviewer.commands.engines import AsJson
-from brainviewer.commands.outcome import known_trouble, tell
+from brainviewer.commands.outcome import known_trouble, note, tell
 from brainviewer.export import EXPORTERS
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def export(
             own = stored_runs.study_of(folder, studies) if studies else None
             order = _order(folder, own, threshold, mask, reader, deidentify, report)
             told.append(_facts(order, exporting.write(order, formats, out)))
+            study_uid = own.uid if own is not None else order.material.result.provenance.volume_uid
+            note("export", study_uid, engine=order.material.engine, formats=formats, deidentified=deidentify)
     tell(told, as_json)
 
 

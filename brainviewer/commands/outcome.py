@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from brainviewer.storage.audit import What
 
 
 @contextmanager
@@ -23,6 +26,17 @@ def known_trouble() -> Iterator[None]:
     except KeyboardInterrupt as error:
         typer.echo("Stopped.", err=True)
         raise typer.Exit(1) from error
+
+
+def note(what: What, study_uid: str = "", **details: str | int | bool | list[str]) -> None:
+    """Add to the audit trail what was done; where that fails it is done all the same, and said."""
+    from brainviewer.storage import audit
+    from engines import KnownError
+
+    try:
+        audit.note(what, study_uid, **details)
+    except KnownError as error:
+        typer.echo(f"Not in the audit trail: {error}", err=True)
 
 
 def tell(facts: Any, as_json: bool) -> None:

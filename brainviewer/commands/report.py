@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from brainviewer.commands.engines import AsJson
-from brainviewer.commands.outcome import known_trouble, tell
+from brainviewer.commands.outcome import known_trouble, note, tell
 
 if TYPE_CHECKING:
     from brainviewer.report.contents import Contents, Person
@@ -52,6 +52,7 @@ def report(
         contents = reporting.contents(materials, known_models(), person, impression, notes, told)
         for one in out:
             write(contents, one, paper)
+        note("report", own[0].uid, forms=[one.suffix for one in out], identifiers=identifiers)
     facts = {"files": [str(one) for one in out], "runs": [part.title for part in contents.runs]}
     tell({**facts, "identifiers": identifiers, "notice": "Research use only; not for diagnosis."}, as_json)
 

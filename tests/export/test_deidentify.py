@@ -106,6 +106,9 @@ def test_no_export_and_no_log_line_names_the_patient(
     assert [word for path in files for word in leaks(str(path.relative_to(tmp_path)).encode())] == []
     assert leaks(done.output.encode()) == []
     assert leaks(caplog.text.encode()) == []
+    from brainviewer.storage import audit
+
+    assert [one.what for one in audit.entries("1.2.840.99999.1.77.1")] == ["export"]
     kept = [path for path in home.rglob("*") if path.is_file()]
     assert {path.name: found for path in kept if (found := leaks(path.read_bytes()))} == {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import http.server
+import json
 import shutil
 import socket
 import ssl
@@ -16,8 +17,10 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
+from typer.testing import CliRunner
 
 from brainviewer import export, pacs
+from brainviewer.cli import app
 from brainviewer.pacs.archive import ArchiveTrouble, Question
 from brainviewer.storage import nodes
 from engines import BadInput, Cancelled
@@ -246,6 +249,47 @@ def test_the_token_travels_over_https_only_to_whom_it_belongs(certificate: tuple
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_the_whole_way_by_commands(empty: Orthanc, exported: list[Path], home: Path) -> None:
+    from brainviewer.storage import audit
+    from brainviewer.storage.library import Library
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(app, list(words))
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    run("pacs", "add", "near", "--port", str(empty.dicom), "--title", "ORTHANC")
+    run(
+        "pacs",
+        "add",
+        "web",
+        "--kind",
+        "web",
+        "--url",
+        empty.node("web").url,
+        "--user",
+        "tester",
+        "--password",
+        "secret",
+    )
+    assert "secret" not in run("pacs", "list", "--json")
+    assert "answers" in run("pacs", "echo", "near")
+    assert json.loads(run("pacs", "send", "near", str(exported[0].parents[1]), "--json"))["arrived"] == len(exported)
+    assert json.loads(run("pacs", "find", "web", "--patient", "Doe*", "--json"))[0]["study"] == "1.2.3"
+    fetched = json.loads(run("pacs", "fetch", "web", "1.2.3", "--json"))
+    assert fetched["files"] == len(exported)
+    assert "1.2.3" not in fetched["folder"]
+    library = Library()
+    (entry,) = library.studies()
+    library.close()
+    assert (entry.uid, entry.path) == ("1.2.3", Path(fetched["folder"]))
+    assert [one.what for one in audit.entries("1.2.3")] == ["send", "fetch"]
+    assert json.loads(run("audit", "verify", "--json"))["sound"] is True
+    assert "Doe" not in run("audit", "show")
+    audit.head_path().write_text("9 ab")
+    assert CliRunner().invoke(app, ["audit", "verify"]).exit_code == 1
 
 
 def test_saved_nodes(home: Path) -> None:
