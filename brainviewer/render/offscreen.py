@@ -70,10 +70,13 @@ def save_side_by_side(
 ) -> None:
     """Save one slice with each heatmap on it in turn, all on the same scale; four at most stand in two rows.
 
-    Looks at `position_mm`, else at what lies farthest above the threshold in the first heatmap that shows anything.
+    Looks at `position_mm`, else at what lies farthest above the threshold in the middle one of the heatmaps, voxel by
+    voxel: an engine that marks everything, or nothing, does not decide.
     """
     _ensure_application()
-    places = [place for one in heatmaps if (place := hottest(volume, one, threshold)) is not None]
+    middle = np.median([_inside(one) for one in heatmaps], axis=0).astype(np.float32)
+    if position_mm is None:
+        position_mm = hottest(volume, Heatmap(middle), threshold)
     across = len(heatmaps) if len(heatmaps) < 4 else (len(heatmaps) + 1) // 2
     down = -(-len(heatmaps) // across)
     width, height = size[0] // across, size[1] // down
@@ -88,8 +91,8 @@ def save_side_by_side(
             scene.set_volume(volume)
             scene.maximise(plane_across(volume))
             scene.set_overlay(heatmap)
-            if position_mm is not None or places:
-                cursor.move_to(position_mm if position_mm is not None else places[0])
+            if position_mm is not None:
+                cursor.move_to(position_mm)
             scene.resize(width - 2, height - 2)
             scene.draw(scene.stale())
             painter.save()
@@ -102,6 +105,10 @@ def save_side_by_side(
         stage.close()
     if not image.save(str(path_png), "PNG"):  # type: ignore[call-overload]
         raise KnownError(f"The picture could not be saved as {path_png}.", "Choose a folder you may write to.")
+
+
+def _inside(heatmap: Heatmap) -> NDArray[np.float32]:
+    return heatmap.percentiles if heatmap.region is None else heatmap.percentiles * heatmap.region
 
 
 def hottest(volume: Volume, heatmap: Heatmap, threshold: float) -> NDArray[np.float64] | None:

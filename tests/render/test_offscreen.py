@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtGui import QImage
 
-from brainviewer.render.offscreen import hottest
+from brainviewer.render.offscreen import hottest, save_side_by_side
 from brainviewer.render.overlay import Heatmap
 from engines import Volume
 
@@ -56,3 +56,16 @@ def test_the_first_look_is_at_the_largest_finding() -> None:
     assert found is not None
     assert np.allclose(found, (8, 18, 30))
     assert hottest(volume, Heatmap(np.zeros_like(percentiles)), 99.0) is None
+
+
+def test_side_by_side_looks_where_several_heatmaps_are_high(tmp_path: Path) -> None:
+    volume = Volume(np.full((40, 40, 20), 300, np.float32), np.eye(4), "T1")
+    everywhere = np.full(volume.shape, 99.95, np.float32)
+    somewhere = np.zeros(volume.shape, np.float32)
+    somewhere[5:15, 5:15, 12] = 99.95
+    maps = [Heatmap(one, None, title) for one, title in ((everywhere, "A"), (somewhere, "B"), (somewhere * 0, "C"))]
+    save_side_by_side(volume, maps, tmp_path / "three.png", size=(900, 300))
+    image = QImage(str(tmp_path / "three.png")).convertToFormat(QImage.Format.Format_RGBX8888)
+    pixels = np.array(image.constBits()).reshape(300, 900, 4)[..., :3].astype(int)
+    coloured = [(np.ptp(pixels[:, at : at + 300], axis=2) > 60).sum() for at in (0, 300, 600)]
+    assert coloured[0] > coloured[1] > coloured[2] + 200, "slice 12, where B is high too"
