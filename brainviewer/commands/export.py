@@ -14,6 +14,7 @@ from brainviewer.export import EXPORTERS
 if TYPE_CHECKING:
     from brainviewer.export.deidentify import Deidentifier
     from brainviewer.export.order import Order
+    from brainviewer.storage.corrections import About
     from brainviewer.study import Study
     from engines import Report
 
@@ -30,6 +31,9 @@ def export(
     threshold: Threshold = None,
     mask: Annotated[Path | None, typer.Option(help="The mask as a reader corrected it, NIfTI.")] = None,
     reader: Annotated[str, typer.Option(help="Who corrected the mask.")] = "",
+    correction: Annotated[
+        list[str] | None, typer.Option(help="Key of a reader's correction, as `corrections list` tells it.")
+    ] = None,
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Take names, dates and identifiers out of DICOM objects.")
     ] = False,
@@ -50,7 +54,8 @@ def export(
         told = []
         for folder in found.folders:
             own = stored_runs.study_of(folder, studies) if studies else None
-            order = _order(folder, own, threshold, mask, reader, deidentify, report)
+            corrected = mask or stored_runs.correction_of(folder, correction or [])
+            order = _order(folder, own, threshold, corrected, reader, deidentify, report)
             told.append(_facts(order, exporting.write(order, formats, out)))
             study_uid = own.uid if own is not None else order.material.result.provenance.volume_uid
             note("export", study_uid, engine=order.material.engine, formats=formats, deidentified=deidentify)
@@ -61,7 +66,7 @@ def _order(
     folder: Path,
     study: Study | None,
     threshold: float | None,
-    mask: Path | None,
+    corrected: Path | About | None,
     reader: str,
     deidentify: bool,
     report: Report,
@@ -69,7 +74,7 @@ def _order(
     from brainviewer.export.order import Order
     from brainviewer.jobs.gathering import gather
 
-    material = gather(folder, study, threshold, mask, reader, report)
+    material = gather(folder, study, threshold, corrected, reader, report)
 
     def document() -> bytes:
         from brainviewer.commands.report import known_models

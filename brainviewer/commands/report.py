@@ -27,6 +27,9 @@ def report(
     identifiers: Annotated[
         bool, typer.Option("--identifiers", help="Write the patient's name, ID and dates; else none of them.")
     ] = False,
+    correction: Annotated[
+        list[str] | None, typer.Option(help="Key of a reader's correction, as `corrections list` tells it.")
+    ] = None,
     impression: Annotated[str, typer.Option(help="What the reader concludes.")] = "",
     notes: Annotated[str, typer.Option(help="Further notes.")] = "",
     as_json: AsJson = False,
@@ -46,7 +49,8 @@ def report(
         studies = reading.scan([path], told)
         own = [stored_runs.study_of(folder, studies) for folder in found.folders]
         materials = [
-            gather(folder, study, threshold, report=told) for folder, study in zip(found.folders, own, strict=True)
+            gather(folder, study, threshold, stored_runs.correction_of(folder, correction or []), report=told)
+            for folder, study in zip(found.folders, own, strict=True)
         ]
         person = person_of(own[0]) if identifiers else None
         contents = reporting.contents(materials, known_models(), person, impression, notes, told)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from engines import BadInput
 
 if TYPE_CHECKING:
+    from brainviewer.storage.corrections import About
     from brainviewer.storage.library import RunEntry, StudyEntry
     from brainviewer.study import Study
 
@@ -52,6 +53,22 @@ def _kept(key: str) -> tuple[RunEntry, StudyEntry] | None:
             if run.key == key:
                 return run, entry
     return None
+
+
+def correction_of(run: Path, keys: list[str]) -> About | None:
+    """The correction among these keys that was made on the run's series with the run's engine, if any."""
+    from brainviewer.storage import corrections
+    from engines import results
+
+    if not keys:
+        return None
+    known = {about.key: about for about in corrections.everything()}
+    for key in keys:
+        if key not in known:
+            raise BadInput(f"There is no correction '{key}'.", "See `brainviewer corrections list`.")
+    how = results.read(run).provenance
+    found = [known[key] for key in keys if (known[key].series, known[key].engine) == (how.volume_uid, how.engine)]
+    return found[0] if found else None
 
 
 def study_of(run: Path, studies: list[Study]) -> Study:

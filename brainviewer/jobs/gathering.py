@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainviewer.storage import corrections
+from brainviewer.storage.corrections import About
 from brainviewer.study import Series, Study
 from brainviewer.study.material import Material, Source
 from engines import AnomalyResult, BadInput, Report, Volume, silent
@@ -24,12 +26,13 @@ def gather(
     folder: Path,
     study: Study | None = None,
     threshold: float | None = None,
-    corrected: Path | None = None,
+    corrected: Path | About | None = None,
     reader: str = "",
     report: Report = silent,
 ) -> Material:
     """A stored run with its scan, its findings and, where given, the mask as a reader corrected it.
 
+    corrected: a drawn mask as NIfTI with its reader, or a correction that was made in the viewer.
     study: where the scan is looked for, by the series the run was made on. threshold: healthy percentile; None takes
     the one the run was stored with. Raises BadInput where run, scan or mask do not belong together.
     """
@@ -51,7 +54,7 @@ def gather(
             calibrated=volume.calibrated, oriented=oriented, least_ml=least_ml,
         )  # fmt: skip
     else:
-        mask = _corrected(corrected, volume)
+        mask, reader = _corrected(corrected, volume, reader)
         found = _places(mask, percentiles, volume, oriented)
     return Material(
         result=result,
@@ -100,13 +103,18 @@ def _scan(series: Series, heat: Volume, report: Report) -> Volume:
     return volume
 
 
-def _corrected(path: Path, volume: Volume) -> NDArray[np.bool_]:
+def _corrected(given: Path | About, volume: Volume, reader: str) -> tuple[NDArray[np.bool_], str]:
+    """The drawn mask on the scan's grid, and who drew it."""
     from engines.comparison import on_grid
     from engines.files import read_volume
 
-    drawn = read_volume(path)
+    if isinstance(given, About):
+        if given.shape != volume.shape or given.series != volume.uid:
+            raise BadInput("The correction was made on another series than the run.", "Name one of this series.")
+        return corrections.load(corrections.folder(given)).correction.mask > 0, given.reader
+    drawn = read_volume(given)
     mask: NDArray[np.bool_] = on_grid(drawn.voxels > 0, drawn.affine, volume.shape, volume.affine, "nearest")
-    return mask
+    return mask, reader
 
 
 def _places(mask: NDArray[np.bool_], percentiles: NDArray[np.float32], volume: Volume, oriented: bool) -> list[Finding]:

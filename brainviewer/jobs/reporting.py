@@ -9,9 +9,12 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import brainviewer
-from brainviewer.report.contents import Contents, Person, RunPart
+from brainviewer.report.contents import Contents, CorrectionPart, Person, RunPart
+from brainviewer.storage import corrections
+from brainviewer.study import Study
+from brainviewer.study.mask_edit import STATE_NAMES
 from brainviewer.study.material import Material
-from engines import Report, silent
+from engines import KnownError, Report, silent
 
 if TYPE_CHECKING:
     from engines.comparison import Pair
@@ -43,6 +46,7 @@ def contents(
         problems=len(study.problems) if study is not None else 0,
         pairs=pairs,
         seen_by=seen_by,
+        corrections=_corrections(study),
         impression=impression,
         notes=notes,
         versions=versions(),
@@ -57,6 +61,22 @@ def versions() -> tuple[tuple[str, str], ...]:
             found.append((name.removesuffix("-Essentials"), metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
+    return tuple(found)
+
+
+def _corrections(study: Study | None) -> tuple[CorrectionPart, ...]:
+    """What readers did to masks of this study; a damaged correction is left out."""
+    found = []
+    for about in (one for series in study.series for one in corrections.of_series(series.uid)) if study else ():
+        try:
+            correction = corrections.load(corrections.folder(about)).correction
+        except KnownError:
+            continue
+        counts = correction.counts()
+        states = ", ".join(f"{counts[state]} {name}" for state, name in STATE_NAMES.items() if counts[state])
+        began = f"{datetime.datetime.fromtimestamp(about.created, datetime.UTC):%Y-%m-%d %H:%M}"
+        title = about.title or "an imported mask"
+        found.append(CorrectionPart(about.reader or "unnamed", began, title, len(correction.edits), states))
     return tuple(found)
 
 

@@ -43,6 +43,17 @@ class Person:
     rows: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CorrectionPart:
+    """A reader's correction of a mask. states: how many slices are in which state, in words."""
+
+    reader: str
+    began: str
+    of: str
+    steps: int
+    states: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
     """One report.
@@ -59,6 +70,7 @@ class Contents:
     problems: int = 0
     pairs: tuple[Pair, ...] = ()
     seen_by: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    corrections: tuple[CorrectionPart, ...] = ()
     impression: str = ""
     notes: str = ""
     versions: tuple[tuple[str, str], ...] = ()

@@ -25,10 +25,26 @@ def values(contents: Contents) -> dict[str, Any]:
         "threshold": ", ".join(dict.fromkeys(f"{part.material.threshold:g}" for part in contents.runs)),
         "runs": [_run(contents, number) for number in range(len(contents.runs))],
         "pairs": [_pair(contents, number) for number in range(len(contents.pairs))],
+        "corrections": [
+            [
+                one.reader if person is not None else f"reader {_letter(contents, one.reader)}",
+                one.of,
+                one.began,
+                str(one.steps),
+                one.states,
+            ]
+            for one in contents.corrections
+        ],
         "series": [_series(contents, one, number) for number, one in enumerate(contents.series, start=1)],
         "geometry": _geometry(contents),
         "versions": contents.versions,
     }
+
+
+def _letter(contents: Contents, reader: str) -> str:
+    """A, B, C for readers who are not to be named; the same letter for the same reader."""
+    known = list(dict.fromkeys(one.reader for one in contents.corrections))
+    return chr(ord("A") + known.index(reader) % 26)
 
 
 def _lines(text: str) -> list[str]:

@@ -154,6 +154,47 @@ def test_the_command_writes_both_forms(tmp_path: Path, home: Path) -> None:
     assert wrong.exit_code == 2
 
 
+def test_corrections_are_told_and_used(tmp_path: Path, home: Path) -> None:
+    import numpy as np
+
+    from brainviewer.storage import corrections
+
+    source = cases.classic(tmp_path / "scan")
+    study = cases.run_on(source, tmp_path / "run")
+    series = study.series[0]
+    automatic = np.zeros(series.shape, np.uint8)
+    automatic[5:12, 4:9, 3] = 1
+    about = corrections.About(
+        series.uid, study.uid, "Roe, Richard", series.shape, series.affine, 2, engine="sagan", title="SAGAN FLAIR 2"
+    )
+    corrections.create(about, automatic)
+    out = tmp_path / "report.html"
+    command = ["report", str(source), "--results", str(tmp_path / "run"), "--out", str(out), "--correction", about.key]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    words = text_of(out.read_text())
+    assert "The mask was corrected by a reader" in words
+    assert "Corrections by of began steps slices reader A SAGAN FLAIR 2" in words
+    assert "Roe" not in words
+    assert CliRunner().invoke(app, [*command, "--identifiers"]).exit_code == 0
+    assert "corrected by Roe, Richard" in text_of(out.read_text())
+    export = [
+        "export",
+        str(tmp_path / "run"),
+        "--study",
+        str(source),
+        "--format",
+        "nifti",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert CliRunner().invoke(app, [*export, "--correction", about.key]).exit_code == 0
+    import nibabel
+
+    mask = np.asarray(nibabel.load(tmp_path / "out" / "sagan_mask.nii.gz").dataobj)
+    assert np.array_equal(mask, automatic)
+    assert CliRunner().invoke(app, [*export, "--correction", "nope"]).exit_code == 1
+
+
 def test_pictures_without_a_place_can_be_reported(tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image
