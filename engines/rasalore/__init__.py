@@ -1,8 +1,8 @@
 """RASALoRE: region-aware spatial attention with location-based random embeddings (Sharma et al., BMVC 2025).
 
-Stage 2 of two: a small network learns to outline lesions from coarse masks that came from slice labels alone (DDPT's, or
-the look of lesions, appearance.py). Read settings.py, network.py, folded.py, losses.py, slices.py, pseudo_targets.py,
-training.py, inference.py, engine.py.
+Stage 2 of two: a small network learns to outline lesions from coarse masks that came from slice labels alone (DDPT's,
+or the look of lesions, appearance.py). Read settings.py, network.py, folded.py, losses.py, slices.py,
+pseudo_targets.py, training.py, inference.py, engine.py.
 """
 
 from engines.card import Card
