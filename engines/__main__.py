@@ -130,13 +130,11 @@ def _bench(chosen: argparse.Namespace) -> dict[str, Any] | list[dict[str, Any]]:
 
 
 def _memory(device: str) -> dict[str, int]:
-    import psutil
+    from engines import device as devices
 
-    found = {"resident_mb": psutil.Process().memory_info().rss >> 20}
+    found = {"peak_mb": devices.peak_mb(devices.choose("cpu"))}
     if "cuda" in device.lower():
-        import torch
-
-        found["gpu_peak_mb"] = torch.cuda.max_memory_allocated() >> 20
+        found["gpu_peak_mb"] = devices.peak_mb(devices.choose("cuda"))
     return found
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engines.contract import Report, silent
 from engines.errors import BadInput, OutOfMemory
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import torch
 
 CHOICES = ("auto", "cuda", "cpu")
+# Of the free memory, what the estimate gives away; the rest is for other programs and for torch's own scraps.
+SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +60,20 @@ def choose(wanted: str = "auto") -> Device:
     return Device("cuda", precision, torch.cuda.get_device_name())
 
 
-def free_bytes(device: Device) -> int:
-    """Memory that is free on the device now."""
+def peak_mb(device: Device) -> int:
+    """Most memory so far, in MiB: allocated on the GPU, or resident in this process (it never falls again)."""
     if device.name == "cuda":
         import torch
 
-        return int(torch.cuda.mem_get_info()[0])
-    import psutil
+        return int(torch.cuda.max_memory_allocated() >> 20)
+    if sys.platform == "win32":
+        import psutil
 
-    return int(psutil.virtual_memory().available)
+        return int(psutil.Process().memory_info().peak_wset >> 20)
+    import resource
 
-
-def chunk_size(bytes_per_item: int, device: Device, most: int = 512, share: float = 0.5) -> int:
-    """How many items fit into a share of the free memory: at least 1, at most `most`."""
-    return max(1, min(most, int(free_bytes(device) * share) // max(bytes_per_item, 1)))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(most >> 20 if sys.platform == "darwin" else most >> 10)
 
 
 @dataclass(slots=True)
@@ -83,6 +86,46 @@ class Chunked:
     warnings: tuple[str, ...] = ()
 
 
+class Meter(Protocol):
+    """Measures what work takes of a device's memory, in bytes."""
+
+    def begin(self) -> None:
+        """Work on one item begins."""
+
+    def needed(self) -> int:
+        """Most that was taken at once since `begin`, beyond what was taken before."""
+
+    def free(self) -> int:
+        """What can still be taken."""
+
+
+class GpuMeter:
+    """torch's own count on the GPU in use."""
+
+    def begin(self) -> None:  # noqa: D102
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        self._before = torch.cuda.memory_allocated()
+
+    def needed(self) -> int:  # noqa: D102
+        import torch
+
+        return int(torch.cuda.max_memory_allocated() - self._before)
+
+    def free(self) -> int:  # noqa: D102
+        import torch
+
+        # What torch keeps for itself but does not use is free too.
+        return int(torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
+
+
+def _gpu_meter(device: str) -> Meter | None:
+    import torch
+
+    return GpuMeter() if device == "cuda" and torch.cuda.is_available() else None
+
+
 def run_chunked(
     work: Callable[[Any, str], Any],
     items: Any,
@@ -90,21 +133,30 @@ def run_chunked(
     device: Device | str,
     report: Report = silent,
     text: str = "Computing",
+    meter: Meter | None = None,
 ) -> Chunked:
     """Work through items in chunks; halve the chunk when memory runs out, and go on with the CPU at last.
 
+    On a GPU the first item goes alone: what it takes says how many fit beside each other. `chunk` is the most.
     work(items[a:b], device name) -> output; it moves its network to the device named. items: anything with len() and
-    slices. Raises OutOfMemory when a single item is too much for the CPU too.
+    slices. meter: measures memory; the GPU's own where there is one. Raises OutOfMemory when a single item is too
+    much for the CPU too.
     """
     done = Chunked(chunk=max(1, min(chunk, len(items))), device=device if isinstance(device, str) else device.name)
+    meter = _gpu_meter(done.device) if meter is None else meter
     position = 0
     while position < len(items):
         report(position, len(items), text)
-        part = items[position : position + done.chunk]
+        part = items[position : position + (done.chunk if meter is None else 1)]
+        if meter is not None:
+            meter.begin()
         output, full = _attempt(work, part, done.device)
         if full:
-            _give_way(done)
+            _give_way(done, len(part))
             continue
+        if meter is not None:
+            done.chunk = max(1, min(done.chunk, int(meter.free() * SHARE) // max(meter.needed(), 1)))
+            meter = None
         done.outputs.append(output)
         position += len(part)
     report(len(items), len(items), text)
@@ -130,13 +182,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
 
 
-def _give_way(done: Chunked) -> None:
+def _give_way(done: Chunked, tried: int) -> None:
     if done.device == "cuda":
         import torch
 
         torch.cuda.empty_cache()
-    if done.chunk > 1:
-        done.chunk //= 2
+    if tried > 1:
+        done.chunk = tried // 2
+        note = "Memory was short; the work went on in smaller pieces."
+        done.warnings += () if note in done.warnings else (note,)
     elif done.device != "cpu":
         done.device = "cpu"
         done.warnings += ("The GPU's memory was not enough even for one slice; the CPU finished the work.",)

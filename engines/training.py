@@ -104,6 +104,11 @@ def linear_decay(iterations: int) -> Callable[[int], float]:
     return lambda iteration: min(1.0, 2.0 * (1.0 - iteration / iterations))
 
 
+def decayed(decay: str, iterations: int) -> Callable[[int], float]:
+    """linear_decay for "linear", else the full rate throughout."""
+    return linear_decay(iterations) if decay == "linear" else lambda _: 1.0
+
+
 def averaged_copy(module: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
     """A second module from `make` with the same weights, to follow the first one."""
     copy = make()

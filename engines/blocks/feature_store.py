@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engines.blocks.appearance import changed_appearance
 from engines.blocks.patch_features import pool_slices
-from engines.blocks.planted_lesion import planted
+from engines.blocks.planted_lesion import PLANTER, planted
 from engines.blocks.slab_features import Seen, View, cell_coverage, encode, look
 from engines.blocks.slice_encoder import SliceEncoder
 from engines.contract import Report, silent
@@ -94,7 +94,7 @@ def stored_features(
     found = {version: FeatureStore((), ()) for version in versions}
     for number, sample in enumerate(samples):
         report(number, len(samples), "looking at slices")
-        names = [hashlib.sha256(repr((*common, sample.volume, one)).encode()).hexdigest()[:16] for one in versions]
+        names = [_name(*common, sample.volume, _told(one)) for one in versions]
         missing = [pair for pair in zip(versions, names, strict=True) if not (folder / f"{pair[1]}.npy").exists()]
         try:
             seen = look(load_volume(sample), view) if missing else None
@@ -115,6 +115,15 @@ def stored_features(
             "The cohort has no healthy volume to learn from.", "Label some subjects of the split 'train' as normal."
         )
     return found
+
+
+def _name(*facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _told(version: Version) -> str:
+    """Lesions depend on how they are planted too."""
+    return f"{version}, planter {PLANTER}" if version.startswith("lesion") else version
 
 
 def network_digest(network: nn.Module) -> str:

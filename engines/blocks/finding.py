@@ -15,8 +15,8 @@ from engines.blocks.place_scores import Heat, PlaceScale, scored_region, study_s
 from engines.blocks.slab_features import Seen
 from engines.calibration import Calibration, slice_heights
 from engines.device import Device
-from engines.healthy import HealthyScores
 from engines.model_card import ModelCard
+from engines.new_model import nobody
 from engines.result import AnomalyResult, Provenance
 from engines.volume import Volume
 
@@ -68,8 +68,7 @@ def finding(
     )
 
 
-def no_calibration() -> dict[str, NDArray[Any]]:
-    """What a package holds until its healthy volumes have been measured."""
-    nobody = HealthyScores()
-    nobody.add("none", np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    return {**nobody.build().to_arrays(), **PlaceScale.unknown((1, 1)).to_arrays()}
+def no_calibration(*places: str) -> dict[str, NDArray[Any]]:
+    """What a package holds until its healthy volumes have been measured; places: names of its scores."""
+    unknown = PlaceScale.unknown((1, 1))
+    return nobody() | {key: value for name in places for key, value in unknown.to_arrays(name).items()}

@@ -21,6 +21,7 @@ from engines.calibration import Calibration, slice_heights
 from engines.errors import BadModel
 from engines.healthy import HealthyScores
 
+PLACE = "place"  # the name of an engine's main score in its calibration
 LEVELS = 24  # heights at which the usual score is kept
 SPREAD = (1.5, 1.5, 1.5)  # Gaussian sigma (levels, cells, cells): a dozen subjects say little about a single place
 PRIOR = 2.0  # subjects' worth of the whole brain's figures mixed into every place
@@ -72,15 +73,15 @@ class PlaceScale:
         mean, deviation = (part[low] * (1 - share) + part[low + 1] * share for part in (self.mean, self.deviation))
         return (raw - mean) / deviation
 
-    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+    def to_arrays(self, name: str = PLACE) -> dict[str, NDArray[np.float32]]:
         """Named arrays for calibration.safetensors."""
-        return {"place.mean": self.mean.numpy(), "place.deviation": self.deviation.numpy()}
+        return {f"{name}.mean": self.mean.numpy(), f"{name}.deviation": self.deviation.numpy()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> PlaceScale:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]], name: str = PLACE) -> PlaceScale:
         """The inverse of to_arrays; raises BadModel where they are missing."""
         try:
-            return cls(torch.from_numpy(arrays["place.mean"]), torch.from_numpy(arrays["place.deviation"]))
+            return cls(torch.from_numpy(arrays[f"{name}.mean"]), torch.from_numpy(arrays[f"{name}.deviation"]))
         except KeyError as error:
             raise BadModel("The model's calibration lacks its places.", "Train or add the model again.") from error
 
@@ -122,7 +123,7 @@ def heat_of(seen: Seen, standardised: Tensor, view: View, smooth_px: float, slic
     blurred = ndimage.gaussian_filter(grown * inside, sigma, mode="constant", truncate=3)
     weight = ndimage.gaussian_filter(inside, sigma, mode="constant", truncate=3)
     maps = np.where(stack.foreground, blurred / np.maximum(weight, 1e-3), 0).astype(np.float32)
-    scores = [_top_mean(heat[mask], slice_share) for heat, mask in zip(maps, stack.foreground, strict=True)]
+    scores = [top_mean(heat[mask], slice_share) for heat, mask in zip(maps, stack.foreground, strict=True)]
     return Heat(maps, np.array(scores, np.float32))
 
 
@@ -131,7 +132,7 @@ def study_score(slice_scores: Maps, standardised: NDArray[np.floating]) -> float
     known = standardised[np.isfinite(standardised)]
     if len(slice_scores) == 1 or not len(known):
         return float(np.nanmax(slice_scores, initial=0))
-    return _top_mean(known, TOP_SHARE)
+    return top_mean(known, TOP_SHARE)
 
 
 def scored_region(seen: Seen) -> NDArray[np.bool_]:
@@ -164,6 +165,7 @@ def calibrated(seen: Sequence[tuple[str, Seen]], heats: Sequence[Heat]) -> Calib
     return calibration
 
 
-def _top_mean(values: NDArray[np.floating], share: float) -> float:
+def top_mean(values: NDArray[np.floating], share: float) -> float:
+    """Mean of the highest share of the values; of the highest one where the share is less than that."""
     count = max(1, round(share * len(values)))
     return float(np.partition(values, len(values) - count)[-count:].mean()) if len(values) else 0.0

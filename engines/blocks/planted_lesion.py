@@ -16,10 +16,12 @@ from scipy import ndimage
 from engines.blocks.appearance import smooth_noise
 from engines.preparation import FLOOR, TISSUE_LEVEL, SliceStack
 
+PLANTER = 2  # counts the changes of what is planted, for those who keep it
 PIXELS = 192  # radii below are in pixels of a brain this many pixels wide, about a millimetre each
 RADIUS = (8.0, 30.0)
 CORE = (0.3, 0.7)  # of the radius
-PUSH = (0.0, 0.25)
+PUSH = (0.0, 0.35)
+EDGE, CORE_EDGE = (3.0, 14.0), (2.0, 6.0)  # width of the border: oedema fades, a core hardly does
 BRIGHT = 0.15  # share of lesions that are brighter than tissue
 DARK_LEVELS, BRIGHT_LEVELS = (0.65, 0.92), (1.1, 1.5)  # of the median tissue
 CORE_LEVELS = (0.35, 0.8)
@@ -42,11 +44,12 @@ def planted(stack: SliceStack, slice_px: float, seed: int) -> tuple[SliceStack, 
     index = np.indices(grey.shape, np.float32)
     middle = centre - [part.start, 0, 0]
     offset = (index - middle[:, None, None, None]) * step[:, None, None, None]
-    region = _soft(radius - np.linalg.norm(offset, axis=0) + 0.15 * radius * smooth_noise(grey.shape, rng, 12), 4.0)
+    ragged = radius * (1 + 0.15 * smooth_noise(grey.shape, rng, 12))
+    region = _soft(ragged - np.linalg.norm(offset, axis=0), rng.uniform(*EDGE))
     core_radius = radius * rng.uniform(*CORE)
     core_offset = offset - rng.uniform(-0.25, 0.25, (3, 1, 1, 1)) * radius
     apart = np.linalg.norm(core_offset, axis=0)
-    core = _soft(core_radius - apart + 0.15 * core_radius * smooth_noise(grey.shape, rng, 8), 3.0)
+    core = _soft(core_radius - apart + 0.15 * core_radius * smooth_noise(grey.shape, rng, 8), rng.uniform(*CORE_EDGE))
     # Tissue is looked up nearer to the core's middle: it has been pushed outwards.
     push = rng.uniform(*PUSH) * np.exp(-((apart / (1.6 * core_radius)) ** 2))
     moved = index - core_offset / step[:, None, None, None] * push

@@ -21,7 +21,6 @@ from engines.preparation import Normalisation, SliceStack, prepare_slices
 from engines.volume import Volume
 
 FINE, COARSE_LEVEL = 1, 2  # strides 8 and 16
-FRAME_MM = 210.0  # what a prepared slice shows of an adult head
 CHUNK = {"cpu": 4, "cuda": 64}  # slices at a time: a cancel is heard within a second, memory stays small
 
 
@@ -61,12 +60,11 @@ class Seen:
 
     @property
     def slice_px(self) -> float:
-        """Distance of two slices in pixels, after an adult head; 1 where nobody knows."""
+        """Distance of two slices in pixels; 1 where nobody knows."""
         volume = self.coarse.volume
         if volume.is_picture or not volume.calibrated:
             return 1.0
-        apart_mm = float(volume.spacing_mm[self.stack.axis])
-        return apart_mm * len(self.stack.pictures[0]) / FRAME_MM
+        return float(volume.spacing_mm[self.stack.axis]) / self.stack.pixel_mm
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -83,6 +83,13 @@ def load_encoder(backbone: Backbone, path: str, levels: int = TO_STRIDE_16) -> t
     return encoder.eval().requires_grad_(False), digest
 
 
+def chosen_encoder(backbone: Backbone, weights: str, seed: int, levels: int = TO_STRIDE_16) -> tuple[SliceEncoder, str]:
+    """load_encoder, or for weights "random" a random one, whose digest is ""."""
+    if weights == "random":
+        return random_encoder(backbone, seed, levels), ""
+    return load_encoder(backbone, weights, levels)
+
+
 def random_encoder(backbone: Backbone, seed: int, levels: int = TO_STRIDE_16) -> SliceEncoder:
     """An encoder with random weights, for tests of the mechanics: its features mean little."""
     with torch.random.fork_rng():

@@ -1,7 +1,7 @@
 """PatchCore: how far each place of a slice is from anything seen in healthy slices (Roth et al. 2022).
 
 The plain baseline: no training, a memory of healthy features and the distance to the nearest of them. Read
-settings.py, memory.py, engine.py.
+settings.py, engine.py and engines/blocks/place_memory.py.
 """
 
 from engines.card import Card

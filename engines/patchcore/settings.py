@@ -21,7 +21,7 @@ class Settings:
     by_place: scores in healthy standard deviations at the same place; without it the distance itself.
     own_median: measure each volume against its own median place (with by_place).
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices. slice_share: a slice's score is the mean of this
-        share of its highest pixels.
+        share of its highest pixels, 0 = the highest one alone (as published, without its re-weighting).
     held_out: share of the normal training subjects kept for calibration where the cohort has no normal val split.
     seed: of all random numbers.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from engines.contract import Report, silent
 from engines.errors import BadModel
 from engines.files import load_volume
 from engines.healthy import HealthyScores
-from engines.model_card import ModelCard, TrainingData
+from engines.model_card import ModelCard
+from engines.new_model import fresh_card, nobody
 from engines.preparation import SliceStack, prepare_slices
 from engines.result import AnomalyResult, Provenance
 from engines.sagan import CARD
@@ -126,22 +126,17 @@ class Sagan:
         network = state.averaged.get("generator", trainer.generator)
         weights = state.best or network.state_dict()
         train = cohort.select(split="train")
-        modalities = {sample.modality for sample in train.samples}
-        card = ModelCard(
-            engine=CARD.key,
-            name=f"SAGAN {' '.join(sorted(modalities))}".strip(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            modality=modalities.pop() if len(modalities) == 1 else "",
-            settings=dataclasses.asdict(settings),
+        card = fresh_card(
+            CARD,
+            cohort,
+            train.samples,
+            settings,
             preparation={"normalisation": settings.normalisation, "size": settings.size, "margin": settings.margin},
-            training_data=(TrainingData(cohort=cohort.name, digest=cohort.digest, subjects=len(set(train.subjects))),),
             limits=LIMITS,
             seconds=state.seconds,
         )
-        nobody = HealthyScores()
-        nobody.add("none", np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
         unknown = HealthyResidual.unknown(settings.size).to_arrays()
-        model_package.write(out, card, weights, {**nobody.build().to_arrays(), **unknown}, half=True)
+        model_package.write(out, card, weights, {**nobody(), **unknown}, half=True)
         cls.calibrate(out, cohort, device=device, report=report)
         return out
 

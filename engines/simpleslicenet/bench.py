@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -54,20 +53,35 @@ def bench(device: str = "auto", settings: Settings | None = None) -> list[dict[s
         parts = zip(vectors.split(rows), place.split(rows), strict=True)
         return torch.cat([flow.log_likelihood(v, condition(p, settings)) for v, p in parts])
 
-    few, many = CHUNK[chosen.name], ROWS[chosen.name]
-    rows = [
+    few, many, all_at_once = CHUNK[chosen.name], ROWS[chosen.name], 1 << 30
+    fast = [
         _measured("features, fast (cut encoder, closed form, chunks)", lambda: features(few, True, True), chosen),
-        _measured(f"flow, chunks of {many}", lambda: likelihood(many), chosen),
+        _measured(f"flow, fast (chunks of {many})", lambda: likelihood(many), chosen),
         _measured("volume, fast", lambda: (features(few, True, True), likelihood(many))[1], chosen),
-        _measured("flow, all places at once", lambda: likelihood(1 << 30), chosen),
     ]
     # A quarter of the volume at once: all of it needs some gigabytes for the unfolded maps alone.
-    plain = _measured(
-        "features, plain (whole encoder, unfolded 9-fold, a quarter of the slices at once)",
-        lambda: features(SLICES // 4, False, False),
-        chosen,
-    )
-    return [*rows, plain]
+    plain = [
+        _measured("flow, plain (all places at once)", lambda: likelihood(all_at_once), chosen),
+        _measured(
+            "features, plain (whole encoder, unfolded 9-fold, a quarter of the slices at once)",
+            lambda: features(SLICES // 4, False, False),
+            chosen,
+        ),
+    ]
+    return [*fast, *plain, _together("volume, plain (the two above)", plain)]
+
+
+def _together(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Parts done one after the other: sums, and the larger peak."""
+    total = {key: round(sum(row[key] for row in rows), 2) for key in ("seconds", "cpu_seconds", "gflop")}
+    spent = total["cpu_seconds" if rows[0]["device"].startswith("CPU") else "seconds"]
+    return {
+        "part": name,
+        "device": rows[0]["device"],
+        **total,
+        "gflop_per_s": round(total["gflop"] / max(spent, 1e-9), 1),
+        "peak_mb": max(row["peak_mb"] for row in rows),
+    }
 
 
 def unfolded(fine: Tensor, coarse: Tensor, size: int) -> Tensor:
@@ -103,14 +117,5 @@ def _measured(name: str, work: Callable[[], Tensor], device: devices.Device) -> 
         "cpu_seconds": round(cpu, 2),
         "gflop": round(flops / 1e9, 1),
         "gflop_per_s": round(flops / 1e9 / max(cpu if device.name == "cpu" else seconds, 1e-9), 1),
-        "peak_mb": _peak_mb(device),
+        "peak_mb": devices.peak_mb(device),
     }
-
-
-def _peak_mb(device: devices.Device) -> int:
-    if device.name == "cuda":
-        return int(torch.cuda.max_memory_allocated() >> 20)
-    import resource  # not on Windows
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(most >> 20 if sys.platform == "darwin" else most >> 10)

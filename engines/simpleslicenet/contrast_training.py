@@ -12,7 +12,7 @@ from engines.blocks.slice_encoder import SliceEncoder
 from engines.contract import Report
 from engines.simpleslicenet.contrast import MOMENTUM, ContrastDecoder, contrast_loss, spread
 from engines.simpleslicenet.settings import Settings
-from engines.training import TrainingState, train
+from engines.training import TrainingState, decayed, train
 
 MOST_NORM = 1.0  # of the whole gradient
 WEIGHT_DECAY = 1e-4
@@ -26,6 +26,9 @@ class ContrastTrainer:
         torch.manual_seed(settings.seed)
         self.encoder = encoder.to(device).requires_grad_(True).train()
         self.decoder = ContrastDecoder(settings.backbone).to(device).train()
+        # Channels last costs a third less on a CPU; the numbers stay the same.
+        for network in (self.encoder, self.decoder):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in self.encoder.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = MOMENTUM
@@ -49,6 +52,7 @@ class ContrastTrainer:
         train(
             self.state, self.step, settings.contrast_iterations, folder,
             checkpoint_every=min(settings.checkpoint_every, 100), resume=resume, report=report,
+            rate=decayed(settings.decay, settings.contrast_iterations),
         )  # fmt: skip
         for network in (self.encoder, self.decoder):
             network.eval().requires_grad_(False)

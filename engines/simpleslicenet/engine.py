@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from engines import device as devices
-from engines import model_package, setting_values
+from engines import model_package
 from engines.blocks import network_weights
 from engines.blocks.finding import Run, finding, no_calibration
 from engines.blocks.healthy_samples import healthy_samples
-from engines.blocks.place_scores import Heat, PlaceScale, calibrated, heat_of, relative
-from engines.blocks.slab_features import Seen, Slabs, View, encode, look, portion
+from engines.blocks.place_engine import Places, Scored, healthy_arrays, misfit, opened, stored_places
+from engines.blocks.place_memory import distances
+from engines.blocks.place_scores import PLACE, Heat, heat_of, relative
+from engines.blocks.slab_features import Slabs, View, encode, look, portion
 from engines.blocks.slice_encoder import TO_STRIDE_16, TO_STRIDE_32, SliceEncoder
-from engines.calibration import Calibration
 from engines.contract import Report, silent
-from engines.errors import BadInput, BadModel
-from engines.files import load_volume
-from engines.model_card import ModelCard, TrainingData
+from engines.new_model import fresh_card
 from engines.result import AnomalyResult
 from engines.samples import Cohort
 from engines.simpleslicenet import CARD
@@ -37,16 +35,7 @@ LIMITS = (
     "Places of about 9 mm, slabs of about 6 mm: small lesions vanish. Whatever is unlike the healthy cohort raises the "
     "score: other scanners and contrasts, age, surgery. Compare scores within one model only."
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """A volume with the log-likelihood of its places (None where stage 0 alone is asked) and its contrast map."""
-
-    seen: Seen
-    slabs: Slabs | None
-    likely: Tensor | None
-    contrast: Heat | None
+DISTANCE = "distance"
 
 
 class SimpleSliceNet:
@@ -55,67 +44,74 @@ class SimpleSliceNet:
     card = CARD
 
     def __init__(self, model: Path, device: str = "auto") -> None:
-        loaded = model_package.load(model, CARD.key)
-        self.model_card = loaded.card
-        self.device = devices.choose(device)
-        self.calibration = Calibration.from_arrays(loaded.calibration)
-        self._places = PlaceScale.from_arrays(loaded.calibration)
-        try:
-            self.settings: Settings = setting_values.restore(Settings, loaded.card.settings)
-            width = len(loaded.weights["flow.mean"])
-        except (BadInput, KeyError) as error:
-            raise BadModel(
-                f"'{loaded.card.name}' is not a model of SimpleSliceNet.", "Train or add it again."
-            ) from error
-        settings = self.settings
+        found = opened(model, CARD.key, Settings, device)
+        self.model_card, self.device, self.calibration = found.card, found.device, found.calibration
+        settings: Settings = found.settings
+        self.settings = settings
         self._view = View.of(settings)
         self._encoder = SliceEncoder(settings.backbone, TO_STRIDE_32 if settings.contrast_iterations else TO_STRIDE_16)
-        self._flow = new_flow(settings, width)
+        try:
+            self._flow = new_flow(settings, len(found.weights["flow.mean"]))
+            self._memory = torch.from_numpy(found.weights["memory"]) if settings.remembers else None
+        except KeyError as error:
+            raise misfit(found.card) from error
+        self._places: Places = stored_places(found.arrays, (PLACE, DISTANCE) if settings.remembers else (PLACE,))
         self._decoder = ContrastDecoder(settings.backbone) if settings.contrast_iterations else None
         networks = {"encoder": self._encoder, "flow": self._flow, "decoder": self._decoder}
         present = {name: network for name, network in networks.items() if network is not None}
-        network_weights.restore(present, loaded.weights, loaded.card.name)
+        network_weights.restore(present, found.weights, found.card.name)
 
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
         """Heatmap (healthy standard deviations, or a published map), slice scores and study score."""
         started = time.monotonic()
         report(0, 100, "preparing slices")
         scored = self._score(volume, report)
-        extras = {}
-        if scored.likely is not None:
-            extras["log_likelihood"] = heat_of(scored.seen, scored.likely, self._view, 0.0, 1.0).maps
+        maps = {name: heat_of(scored.seen, raw, self._view, 0.0, 1.0).maps for name, raw in scored.raw.items()}
+        if PLACE in maps:
+            maps["log_likelihood"] = -maps.pop(PLACE)
         if scored.contrast is not None:
-            extras["contrast"] = scored.contrast.maps
+            maps["contrast"] = scored.contrast.maps
         slabs = scored.slabs
         run = Run(
             self.model_card, self.settings, self.device, slabs.device if slabs else self.device.name,
             slabs.warnings if slabs else (), started,
         )  # fmt: skip
-        return finding(volume, scored.seen, self._heat(scored), self.calibration, run, extras)
+        return finding(volume, scored.seen, self._heat(scored, self._places), self.calibration, run, maps)
 
     def _score(self, volume: Volume, report: Report) -> Scored:
         seen = look(volume, self._view, portion(report, 0, 5))
-        slabs = likely = contrast = None
-        start, end = 5, 100
+        slabs: Slabs | None = None
+        raw: dict[str, Tensor] = {}
+        contrast, start, end = None, 5, 100
         if self.settings.heatmap == "likelihood":
             end = 60 if self._decoder else 100
-            slabs = encode(self._encoder, seen.stack, self._view, self.device, portion(report, start, end - 25))
-            likely = log_likelihood(self._flow, self.settings, slabs, self.device, portion(report, end - 25, end))
-            start = end
+            likely = end if self._memory is None else end - 10
+            slabs = encode(self._encoder, seen.stack, self._view, self.device, portion(report, start, end - 30))
+            rest = portion(report, end - 30, likely)
+            raw[PLACE] = -log_likelihood(self._flow, self.settings, slabs, self.device, rest)
+            if self._memory is not None:
+                rest = portion(report, likely, end)
+                raw[DISTANCE] = distances(self._memory, slabs, self.settings.foreground, self.device, rest)
+            slabs, start = slabs.without_features(), end
         if self._decoder is not None:
-            contrast = contrast_heat(self._encoder, self._decoder, seen, self.device, portion(report, start, 100))
-        return Scored(seen, slabs and slabs.without_features(), likely, contrast)
+            share, rest = self.settings.slice_share, portion(report, start, 100)
+            contrast = contrast_heat(self._encoder, self._decoder, seen, share, self.device, rest)
+        return Scored(seen, slabs, raw, contrast)
 
-    def _heat(self, scored: Scored) -> Heat:
-        if scored.slabs is None or scored.likely is None:
+    def _heat(self, scored: Scored, places: Places) -> Heat:
+        settings = self.settings
+        if scored.slabs is None:
             assert scored.contrast is not None
             return scored.contrast
-        if self.settings.score != "calibrated":
-            return published_heat(scored.seen, scored.likely, self.settings)
-        standardised = self._places.standardised(scored.slabs, -scored.likely)
-        if self.settings.own_median:
-            standardised = relative(scored.slabs, standardised)
-        return heat_of(scored.seen, standardised, self._view, self.settings.smooth_px, self.settings.slice_share)
+        if settings.score != "calibrated":
+            return published_heat(scored.seen, -scored.raw[PLACE], settings)
+        share = settings.distance_share if DISTANCE in scored.raw else 0.0
+        weights = {PLACE: 1 - share, DISTANCE: share}
+        parts = []
+        for name, raw in scored.raw.items():
+            part = places[name].standardised(scored.slabs, raw)
+            parts.append(weights[name] * (relative(scored.slabs, part) if settings.own_median else part))
+        return heat_of(scored.seen, torch.stack(parts).sum(0), self._view, settings.smooth_px, settings.slice_share)
 
     @classmethod
     def fit(
@@ -128,27 +124,24 @@ class SimpleSliceNet:
         resume: bool = False,
         report: Report = silent,
     ) -> Path:
-        """Stage 0 if asked, features, flow, calibration on held-out normal subjects, package to out.
+        """Stage 0 if asked, features, flow, memory, calibration on held-out normal subjects, package to out.
 
         Features and checkpoints lie in the folder `out` + ".training", so that `resume` goes on; it is kept.
         """
         settings = settings or Settings()
         folder = out.with_name(out.name + ".training")
         fitted = fit_networks(cohort, folder, settings, devices.choose(device), resume=resume, report=report)
-        train = cohort.select(split="train", label="normal")
-        modalities = {sample.modality for sample in train.samples}
-        card = ModelCard(
-            engine=CARD.key,
-            name=f"SimpleSliceNet {' '.join(sorted(modalities))}".strip(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            modality=modalities.pop() if len(modalities) == 1 else "",
-            settings=asdict(settings),
+        card = fresh_card(
+            CARD,
+            cohort,
+            fitted.learned,
+            settings,
             preparation={"encoder_sha256": fitted.encoder_digest, "noise_sigma": fitted.noise_sigma},
-            training_data=(TrainingData(cohort=cohort.name, digest=cohort.digest, subjects=len(set(train.subjects))),),
             limits=LIMITS,
             seconds=fitted.seconds,
         )
-        model_package.write(out, card, fitted.weights, no_calibration(), half=True)
+        names = (PLACE, DISTANCE) if settings.remembers else (PLACE,)
+        model_package.write(out, card, fitted.weights, no_calibration(*names), half=True)
         cls.calibrate(out, cohort, device=device, report=report)
         return out
 
@@ -157,13 +150,8 @@ class SimpleSliceNet:
         """Measure the usual score of each place, then the percentiles, on held-out normal subjects."""
         engine = cls(model, device)
         _, samples = healthy_samples(cohort, engine.settings.held_out, engine.settings.seed)
-        seen: list[tuple[str, Scored]] = []
-        for done, sample in enumerate(samples):
-            report(done, len(samples), f"calibrating on {sample.subject}")
-            seen.append((sample.subject, engine._score(load_volume(sample), silent)))
-        pairs = [(one.slabs, -one.likely) for _, one in seen if one.slabs is not None and one.likely is not None]
-        if pairs:
-            engine._places = PlaceScale.measured(pairs)
-        calibration = calibrated([(subject, one.seen) for subject, one in seen], [engine._heat(one) for _, one in seen])
-        model_package.replace_calibration(model, {**calibration.to_arrays(), **engine._places.to_arrays()})
-        report(len(samples), len(samples), "calibrated")
+        places = engine._places
+        arrays = healthy_arrays(samples, engine._score, engine._heat, report)
+        # Without a likelihood nothing is measured by place, but the package keeps what it had.
+        kept = {key: value for name, scale in places.items() for key, value in scale.to_arrays(name).items()}
+        model_package.replace_calibration(model, {**kept, **arrays})

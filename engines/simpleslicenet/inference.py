@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engines.blocks.patch_features import slabs_to_slices
-from engines.blocks.place_scores import Heat
+from engines.blocks.place_scores import Heat, top_mean
 from engines.blocks.slab_features import CHUNK, Seen, Slabs
 from engines.blocks.slice_encoder import SliceEncoder
 from engines.contract import Report
@@ -51,8 +51,13 @@ def published_heat(seen: Seen, likely: Tensor, settings: Settings) -> Heat:
     return Heat(maps.astype(np.float32), per_slice.astype(np.float32))
 
 
-def contrast_heat(encoder: SliceEncoder, decoder: ContrastDecoder, seen: Seen, device: Device, report: Report) -> Heat:
-    """Where encoder and decoder disagree (n, S, S), and the largest disagreement of each slice, as published."""
+def contrast_heat(
+    encoder: SliceEncoder, decoder: ContrastDecoder, seen: Seen, slice_share: float, device: Device, report: Report
+) -> Heat:
+    """Where encoder and decoder disagree (n, S, S), and the mean of the highest slice_share of each slice.
+
+    slice_share 0 is the largest disagreement, as published.
+    """
     stack = seen.stack
 
     def work(part: Tensor, where: str) -> Tensor:
@@ -66,4 +71,5 @@ def contrast_heat(encoder: SliceEncoder, decoder: ContrastDecoder, seen: Seen, d
     pictures = torch.from_numpy(stack.pictures)
     maps = torch.cat(run_chunked(work, pictures, CHUNK[device.name], device, report, "contrast").outputs).numpy()
     maps = np.where(stack.foreground, maps, 0).astype(np.float32)
-    return Heat(maps, maps.max((1, 2)))
+    scores = [top_mean(heat[mask], slice_share) for heat, mask in zip(maps, stack.foreground, strict=True)]
+    return Heat(maps, np.array(scores, np.float32))

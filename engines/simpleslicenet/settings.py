@@ -33,12 +33,15 @@ class Settings:
         that are places of such lesions, the rest is noise (0 = as published).
     changed: also learn each training volume as another scanner might show it.
     batch: vectors a step, normal and synthetic together (of each for "triplet"). subjects: how many subjects a batch
-        is drawn from. iterations, learning_rate, decay: Adam; "linear" falls to zero over the second half.
+        is drawn from. iterations, learning_rate: Adam. decay: of the flow's and stage 0's rates; "linear" falls to zero
+        over the second half.
     warm_up: share of the iterations with the likelihood alone (semi-push-pull only).
     heatmap: "likelihood" of the flow, or "contrast" of stage 0. score: "calibrated", or one of the published maps.
+    distance_share: weight of the distance to the nearest remembered healthy place (PatchCore's) beside the likelihood
+        in the calibrated heatmap; 0 = likelihood alone, as published. memory: how many places are remembered.
     own_median: measure each volume against its own median place, so that another scanner does not light up all of it.
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices (and as far across them).
-    slice_share: a slice's score is the mean of this share of its highest pixels; 1 suits whole pictures.
+    slice_share: a slice's score is the mean of this share of its highest pixels, 0 = the highest one alone.
     held_out: share of the normal training subjects kept for calibration where the cohort has no normal val split.
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
     """
@@ -80,6 +83,8 @@ class Settings:
     warm_up: float = 0.05
     heatmap: Literal["likelihood", "contrast"] = "likelihood"
     score: Literal["calibrated", "plos", "arxiv"] = "calibrated"
+    distance_share: float = 0.0
+    memory: int = 4000
     own_median: bool = True
     smooth_px: float = 4.0
     slice_share: float = 0.05
@@ -94,8 +99,15 @@ class Settings:
             raise BadInput(f"The slice stride must be 1 or {self.slices}, not {self.slice_stride}.")
         if self.lesion_share > 0 and self.lesions < 1:
             raise BadInput("A share of lesions needs lesions.", "Set lesions to 1 or more, or lesion_share to 0.")
+        if not 0 <= self.distance_share <= 1 or self.memory < 1:
+            raise BadInput("SimpleSliceNet's distance_share must lie in 0 to 1, and its memory must be at least 1.")
         if self.heatmap == "contrast" and not self.contrast_iterations:
             raise BadInput("The contrast heatmap needs stage 0.", "Set contrast_iterations, say to 4000.")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the heatmap needs distances to remembered places."""
+        return self.distance_share > 0 and self.heatmap == "likelihood" and self.score == "calibrated"
 
     @classmethod
     def preset(cls, name: str) -> Settings:
@@ -118,6 +130,7 @@ class Settings:
             lesions=0,
             lesion_share=0.0,
             changed=False,
+            distance_share=0.0,
             subjects=1,
             decay="none",
         )
@@ -152,5 +165,6 @@ class Settings:
             checkpoint_every=10,
             changed=False,
             lesions=2,
+            memory=60,
             slices=1,
         )

@@ -15,7 +15,7 @@ from engines.simpleslicenet import losses
 from engines.simpleslicenet.flow import ConditionalFlow
 from engines.simpleslicenet.position import WIDTH, position_code
 from engines.simpleslicenet.settings import Settings
-from engines.training import TrainingState, linear_decay, train
+from engines.training import TrainingState, decayed, train
 
 VALIDATED = 8192  # held-out places that choose the checkpoint
 
@@ -76,7 +76,7 @@ class FlowTrainer:
             folder,
             checkpoint_every=settings.checkpoint_every,
             resume=resume,
-            rate=linear_decay(settings.iterations) if settings.decay == "linear" else lambda _: 1.0,
+            rate=decayed(settings.decay, settings.iterations),
             validate=self.validate,
             best_of="flow",
             report=report,

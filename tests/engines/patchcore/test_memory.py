@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engines.blocks.place_memory import coreset, distances
 from engines.blocks.slab_features import Slabs
 from engines.device import choose
 from engines.errors import BadInput
-from engines.patchcore.memory import coreset, distances
 from engines.patchcore.settings import Settings
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from engines import catalog
-from engines.errors import BadInput
+from engines import catalog, model_package
+from engines.blocks.slab_features import View, look
+from engines.blocks.slice_encoder import TO_STRIDE_32, random_encoder
+from engines.contract import silent
+from engines.device import choose
+from engines.errors import BadInput, BadModel
 from engines.samples import Cohort
+from engines.simpleslicenet.contrast import ContrastDecoder
 from engines.simpleslicenet.engine import SimpleSliceNet
+from engines.simpleslicenet.inference import contrast_heat
 from engines.simpleslicenet.settings import Settings
 from tests.engines import phantoms
 
@@ -35,6 +43,32 @@ def test_contrast_heatmap_needs_no_flow(phantom_cohort: Cohort, tmp_path: Path) 
     found = SimpleSliceNet(model, "cpu").detect(phantoms.brain(seed=9).volume)
     assert np.allclose(found.extras["contrast"], found.heatmap, atol=1e-6)
     assert found.heatmap.max() > 0
+
+
+def test_contrast_slice_score_is_the_highest_place_or_a_mean() -> None:
+    encoder, decoder = random_encoder("efficientnet_lite0", 0, TO_STRIDE_32), ContrastDecoder("efficientnet_lite0")
+    seen = look(phantoms.brain(seed=9).volume, View.of(Settings.tiny()))
+    run = partial(contrast_heat, encoder, decoder.eval(), seen)
+    highest, mean = (run(share, choose("cpu"), silent) for share in (0.0, 1.0))
+    assert np.allclose(highest.slice_scores, highest.maps.max((1, 2)))
+    inside = seen.stack.foreground
+    assert np.allclose(mean.slice_scores, [heat[mask].mean() for heat, mask in zip(mean.maps, inside, strict=True)])
+
+
+def test_distances_join_the_likelihood(phantom_cohort: Cohort, tmp_path: Path) -> None:
+    tiny = replace(Settings.tiny(), distance_share=0.5, iterations=2, checkpoint_every=2)
+    model = SimpleSliceNet.fit(phantom_cohort, tmp_path / "model", tiny, device="cpu")
+    volume = phantoms.brain(seed=9).volume
+    both = SimpleSliceNet(model, "cpu").detect(volume)
+    assert both.extras["distance"].max() > 0
+    alone = SimpleSliceNet(model, "cpu")
+    alone.settings = replace(tiny, distance_share=0.0)
+    assert not np.allclose(alone.detect(volume).heatmap, both.heatmap)
+    loaded = model_package.load(model, "simpleslicenet")
+    kept = {key: torch.from_numpy(value) for key, value in loaded.weights.items() if key != "memory"}
+    model_package.write(tmp_path / "forgetful", loaded.card, kept, dict(loaded.calibration))
+    with pytest.raises(BadModel, match="not a model of"):
+        SimpleSliceNet(tmp_path / "forgetful", "cpu")
 
 
 def test_bundled_model_lights_up_a_dark_lesion() -> None:

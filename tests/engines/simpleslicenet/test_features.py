@@ -16,11 +16,12 @@ from engines.blocks.coarse import coarsened
 from engines.blocks.patch_features import aggregate, feature_size, pool_slices, slabs_to_slices
 from engines.blocks.place_scores import LEVELS, PlaceScale
 from engines.blocks.planted_lesion import planted
-from engines.blocks.slab_features import Slabs
+from engines.blocks.slab_features import Slabs, View, look
 from engines.blocks.slice_encoder import SliceEncoder, load_encoder, random_encoder
 from engines.errors import BadInput
 from engines.preparation import prepare_slices
 from engines.simpleslicenet.contrast import BOTTOM
+from engines.simpleslicenet.settings import Settings
 from tests.engines import phantoms
 
 
@@ -165,6 +166,17 @@ def test_all_brains_have_one_scale() -> None:
     length_mm = 2 * np.count_nonzero(middle.any(1))
     assert length_mm == pytest.approx(2 * phantoms.HALF_AXES_MM[1], rel=0.08)
     assert abs(np.flatnonzero(middle.any(1)).mean() - 49.5) < 2
+
+
+@pytest.mark.parametrize("side_mm", [200.0, 0.0])
+def test_distance_of_slices_is_measured_in_the_pixels_shown(side_mm: float) -> None:
+    affine = phantoms.centred_affine((96, 104, 20), (2.0, 2.0, 8.0))
+    volume = phantoms.brain((96, 104, 20), affine=affine).volume
+    seen = look(volume, View.of(replace(Settings(), size=96, spacing_mm=1.0, side_mm=side_mm)))
+    rows = np.flatnonzero(seen.stack.foreground.any((0, 2)))
+    brain_mm = 2 * np.count_nonzero(seen.stack.region.any((0, 2)))
+    assert (rows[-1] - rows[0] + 1) * 8 / seen.slice_px == pytest.approx(brain_mm, rel=0.05)
+    assert side_mm == 0 or seen.slice_px == pytest.approx(8 * 96 / side_mm)
 
 
 def test_changed_appearance_keeps_tissue_and_background() -> None:

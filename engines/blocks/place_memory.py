@@ -1,15 +1,33 @@
-"""The memory: a coreset of healthy features, and the distance to its nearest member."""
+"""A memory of healthy places: a coreset of their features, and the distance to its nearest member (PatchCore)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from engines.blocks.feature_store import FeatureStore
 from engines.blocks.slab_features import Slabs
 from engines.contract import Report
 from engines.device import Device, run_chunked
 
 ROWS = 1024  # places at a time: 16 MB of distances to a memory of 4,000
+CANDIDATES = 50_000  # random healthy places that a memory is chosen from
+PROJECTION = 64  # random directions in which the choice measures distances
+
+
+def remembered(
+    healthy: FeatureStore,
+    count: int,
+    seed: int,
+    report: Report,
+    *,
+    candidates: int = CANDIDATES,
+    projection: int = PROJECTION,
+) -> Tensor:
+    """Features (count, C) of the healthy places to remember; fewer where there are fewer."""
+    random = torch.Generator().manual_seed(seed)
+    found, _ = healthy.draw(min(candidates, len(healthy)), len(healthy.features), random)
+    return found[coreset(found, count, projection, random, report)]
 
 
 def coreset(features: Tensor, count: int, projection: int, random: torch.Generator, report: Report) -> Tensor:
