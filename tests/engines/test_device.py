@@ -28,14 +28,6 @@ def test_missing_gpu_and_unknown_device_are_told() -> None:
             device.choose("cuda")
 
 
-def test_chunk_fits_the_free_memory() -> None:
-    cpu = device.choose("cpu")
-    free = device.free_bytes(cpu)
-    assert device.chunk_size(free, cpu) == 1
-    assert device.chunk_size(1, cpu, most=64) == 64
-    assert 8 <= device.chunk_size(free // 20, cpu) <= 11
-
-
 def doubled(part: torch.Tensor, _name: str) -> torch.Tensor:
     return part * 2
 
@@ -58,6 +50,38 @@ def test_chunk_halves_when_memory_runs_out() -> None:
     done = device.run_chunked(work, torch.arange(10), 8, "cpu")
     assert torch.equal(torch.cat(done.outputs), torch.arange(10) * 2)
     assert done.chunk == 2
+    assert "smaller pieces" in done.warnings[0]
+
+
+class Meter:
+    """Counts as a GPU would: 100 bytes are free, each item takes 30."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def needed(self) -> int:
+        return 30
+
+    def free(self) -> int:
+        return 100
+
+
+def test_the_first_item_alone_says_how_many_fit() -> None:
+    sizes: list[int] = []
+
+    def work(part: torch.Tensor, name: str) -> torch.Tensor:
+        sizes.append(len(part))
+        return doubled(part, name)
+
+    meter = Meter()
+    done = device.run_chunked(work, torch.arange(7), 64, "cuda", meter=meter)
+    assert sizes == [1, 2, 2, 2], "80 of 100 bytes are given away"
+    assert meter.begun == 1
+    assert torch.equal(torch.cat(done.outputs), torch.arange(7) * 2)
+    assert done.warnings == ()
 
 
 def test_cpu_takes_over_when_the_gpu_is_too_small() -> None:
@@ -69,7 +93,7 @@ def test_cpu_takes_over_when_the_gpu_is_too_small() -> None:
     done = device.run_chunked(work, torch.arange(5), 4, "cuda")
     assert torch.equal(torch.cat(done.outputs), torch.arange(5) * 2)
     assert done.device == "cpu"
-    assert "the CPU finished" in done.warnings[0]
+    assert "the CPU finished" in done.warnings[-1]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +124,7 @@ def test_other_errors_and_cancel_pass_through() -> None:
 @pytest.mark.gpu
 def test_real_gpu_out_of_memory_is_survived() -> None:
     chosen = device.choose("cuda")
-    free = device.free_bytes(chosen)
+    free = device.GpuMeter().free()
 
     def work(part: torch.Tensor, name: str) -> torch.Tensor:
         # One item needs a third of the free memory: four at once do not fit, one does.
