@@ -44,7 +44,7 @@ class Settings:
     context: int = 16
     visual: int = 10
     extra_keys: int = 10
-    iterations: int = 600
+    iterations: int = 300
     batch: int = 32
     optimiser: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.01
@@ -60,8 +60,8 @@ class Settings:
     turn: float = 12.0
     grey: float = 1.0
     smooth_slices: float = 1.0
-    blend: tuple[float, float, float] = (0.5, 0.5, 1.0)
-    guide_px: int = 12
+    blend: tuple[float, float, float] = (1.0, 0.0, 1.0)
+    guide_px: int = 16
     mask_level: float = 0.5
     least_px: int = 30
     gate: float = 0.5
