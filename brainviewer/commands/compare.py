@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from brainviewer.commands.matching import Match
+    from brainviewer.study import Series
     from engines import AnomalyResult, Volume
     from engines.comparison import Pair
     from engines.findings import Finding
@@ -58,7 +59,7 @@ def compare(
     path: Annotated[Path, typer.Argument(help="A DICOM folder, file, DICOMDIR or ZIP, a NIfTI file or a folder.")],
     engine: Annotated[list[str], typer.Option(help="Engine to run; give it several times.")],
     out: Annotated[Path, typer.Option(help="Folder for the page, the tables and each engine's results.")],
-    truth: Annotated[Path | None, typer.Option(help="Drawn lesion as NIfTI, to measure the runs against.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Drawn lesion, NIfTI or DICOM SEG, to judge the runs by.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Model folder or name; else the one that fits.")] = None,
     threshold: Annotated[float, typer.Option(min=50, max=99.99, help="Healthy percentile.")] = 99.0,
     device: Device = "auto",
@@ -91,7 +92,7 @@ def _compare(matches: Sequence[Match], out: Path, truth: Path | None, threshold:
     tables = [_findings_table(found, titles), _agreement_table(pairs, titles)]
     figures = _agreement_figures(runs)
     if truth is not None:
-        lesion = _lesion(shown, truth)
+        lesion = _lesion(matches[0].series, truth)
         tables.append(_truth_table(runs, shown, lesion, threshold))
         figures = [*_truth_figures(runs, lesion), *figures]
     for table in tables:
@@ -167,13 +168,13 @@ def _agreement_table(pairs: Sequence[Pair], titles: Sequence[str]) -> _Table:
     return _Table("agreement", "Agreement", note, rows)
 
 
-def _lesion(shown: Volume, truth: Path) -> NDArray[np.bool_]:
+def _lesion(shown: Series, truth: Path) -> NDArray[np.bool_]:
     """Every mask of the file, on the grid of the series that is shown."""
     import numpy as np
 
     from brainviewer.reading.mask import read_masks
 
-    masks = read_masks(truth, (shown.shape[0], shown.shape[1], shown.shape[2]), shown.affine)
+    masks = read_masks(truth, shown)
     lesion: NDArray[np.bool_] = np.any([mask.voxels > 0 for mask in masks], axis=0)
     return lesion
 

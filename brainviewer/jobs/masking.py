@@ -125,7 +125,7 @@ class Masking(QObject):
             return None
         shape, affine = series.shape, np.array(series.affine)
         if isinstance(source.origin, Path):
-            task: tuple[Any, ...] = ("brainviewer.reading.mask:read_masks", source.origin, shape, affine)
+            task: tuple[Any, ...] = ("brainviewer.reading.mask:read_masks", source.origin, series)
         else:
             task = ("brainviewer.jobs.tasks:align_mask", source.title, *source.origin, shape, affine)
         job = self._host.submit("Reading the mask" if first else "", *task)

@@ -33,7 +33,7 @@ TITLE = "BrainViewer"
 ITERATIONS = "Iterations"
 FILES = "Scans (*.dcm *.DCM *.nii *.nii.gz *.zip *.png *.jpg *.jpeg DICOMDIR);;All files (*)"
 
-MASKS = "Masks (*.nii *.nii.gz);;All files (*)"
+MASKS = "Masks (*.nii *.nii.gz *.dcm);;All files (*)"
 
 
 class MainWindow(QMainWindow):

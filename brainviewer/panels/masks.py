@@ -36,7 +36,7 @@ class MaskList(QWidget):
         self._rows = column(spacing=2)
         self._hint = label(HINT, "muted", wrap=True)
         add = QPushButton("Add a mask ...")
-        add.setToolTip("Lay a drawn mask (NIfTI) over the series in view")
+        add.setToolTip("Lay a drawn mask (NIfTI or DICOM segmentation) over the series in view")
         add.clicked.connect(self.add_requested)
         self._consensus = QPushButton("Consensus")
         self._consensus.setToolTip("A mask of what several runs put above the threshold")

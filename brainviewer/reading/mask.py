@@ -10,37 +10,56 @@ from numpy.typing import NDArray
 
 from brainviewer.reading import nifti
 from brainviewer.reading.loading import zeros
+from brainviewer.study import Series
 from engines import BadInput, Report, silent
+
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnMask:
-    """A mask from a file. voxels: uint8 (i, j, k), 0 or 1, on the grid that was asked for. ml: volume in the file."""
+    """A mask from a file. voxels: uint8 (i, j, k), 0 or 1, on the grid that was asked for. ml: volume of it."""
 
     title: str
     voxels: NDArray[np.uint8]
     ml: float
 
 
-def read_masks(
-    path: Path, shape: tuple[int, int, int], affine: NDArray[np.float64], report: Report = silent
-) -> list[DrawnMask]:
-    """Every mask of a file on another grid (affine: voxel -> RAS+ mm); what is not 0 in a label map is one mask.
+def read_masks(path: Path, onto: Series, report: Report = silent) -> list[DrawnMask]:
+    """Every mask of a NIfTI file, or every segment of a DICOM segmentation, on a series' own grid.
 
-    Raises BadInput where the file holds no mask, or none of it lies inside that grid.
+    What is not 0 in a label map is one mask; of a fractional segment, what is above one half. Raises BadInput where
+    the file holds no mask, or none of it lies inside the series.
     """
-    if not nifti.is_nifti(path):
-        raise BadInput(f"{path.name} is no mask that can be read.", "Choose a NIfTI file (.nii, .nii.gz).")
     report(0, 1, "Reading the mask")
-    found = []
-    for series in nifti.scan(path):
-        native = nifti.load(series, report, zeros).volume
-        found.append(placed(series.title, native.voxels > 0, native.affine, shape, affine))
+    found = _of_nifti(path, onto, report) if nifti.is_nifti(path) else _of_dicom(path, onto)
     if not any(mask.voxels.any() for mask in found):
         raise BadInput(
             f"No part of {path.name} lies inside the series in view.", "It may belong to another scan, or be empty."
         )
     return found
+
+
+def _of_nifti(path: Path, onto: Series, report: Report) -> list[DrawnMask]:
+    found = []
+    for series in nifti.scan(path):
+        native = nifti.load(series, report, zeros).volume
+        found.append(placed(series.title, native.voxels > 0, native.affine, onto.shape, np.array(onto.affine)))
+    return found
+
+
+def _of_dicom(path: Path, onto: Series) -> list[DrawnMask]:
+    from brainviewer.reading.dicom_layers import is_layer, read_layers
+
+    refused = BadInput(f"{path.name} is no mask that can be read.", "Choose a NIfTI file or a DICOM segmentation.")
+    if not path.is_file() or not is_layer(path):
+        raise refused
+    layers = [layer for layer in read_layers(path, onto) if layer.kind != "map"]
+    if not layers:
+        raise refused
+    voxel_ml = abs(np.linalg.det(np.array(onto.affine)[:3, :3])) / 1000
+    masks = [(layer.title, (layer.values > HALF).astype(np.uint8)) for layer in layers]
+    return [DrawnMask(title, voxels, float(voxels.sum() * voxel_ml)) for title, voxels in masks]
 
 
 def placed(
