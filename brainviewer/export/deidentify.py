@@ -50,6 +50,8 @@ EMPTY = ("PatientBirthDate", "PatientSex", "ReferringPhysicianName", "AccessionN
 STANDARD_UIDS = ("1.2.840.10008.",)
 # Groups 50xx and 60xx: curves and overlays may hold handwriting.
 CURVES_AND_OVERLAYS = (0x50, 0x60)
+# The rest of the file meta names programs and stations; the writer adds its own.
+KEPT_META = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 LEAST_DAYS, MOST_DAYS = 100, 3000
 METHODS = (
     ("113100", "Basic Application Confidentiality Profile"),
@@ -101,9 +103,9 @@ class Deidentifier:
         if hasattr(dataset, "file_meta"):
             cleaned.file_meta = copy.deepcopy(dataset.file_meta)
             cleaned.file_meta.MediaStorageSOPInstanceUID = cleaned.get("SOPInstanceUID", "")
-            for keyword in ("SourceApplicationEntityTitle", "PrivateInformation", "PrivateInformationCreatorUID"):
-                if keyword in cleaned.file_meta:
-                    delattr(cleaned.file_meta, keyword)
+            for element in list(cleaned.file_meta):
+                if element.keyword not in KEPT_META:
+                    del cleaned.file_meta[element.tag]
         return cleaned
 
     def mark(self, dataset: Dataset) -> None:
@@ -128,7 +130,12 @@ class Deidentifier:
 
     def _element(self, element: DataElement) -> DataElement | None:
         keyword, vr = element.keyword, element.VR
-        if element.tag.is_private or keyword in UNWANTED or element.tag.group >> 8 in CURVES_AND_OVERLAYS:
+        if (
+            element.tag.group < 0x0008
+            or element.tag.is_private
+            or keyword in UNWANTED
+            or element.tag.group >> 8 in CURVES_AND_OVERLAYS
+        ):
             return None
         if vr == "SQ":
             return DataElement(element.tag, "SQ", Items([self._without_names(item) for item in element.value]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,14 @@ def write(order: Order, folder: Path) -> None:
     """images/0001.dcm and so on, in the order of the files of the series."""
     place = folder / "images"
     place.mkdir(exist_ok=True)
-    generated = order.images.images if order.images.generated else None
     files = order.source.series.files
+    generated = order.images.images if order.images.generated else None
     for number in range(len(generated or files)):
         order.report(number, len(generated or files), "Writing images")
-        image = generated[number] if generated is not None else with_pixels(files[number])
-        if generated is None and order.deidentifier is not None:
-            image = order.deidentifier.clean(image)
-        image.save_as(place / f"{number + 1:04d}.dcm", enforce_file_format=True)
+        path = place / f"{number + 1:04d}.dcm"
+        if generated is not None:
+            generated[number].save_as(path, enforce_file_format=True)
+        elif order.deidentifier is not None:
+            order.deidentifier.clean(with_pixels(files[number])).save_as(path, enforce_file_format=True)
+        else:
+            shutil.copyfile(files[number], path)  # byte for byte

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from brainviewer.export.deidentify import picture_warnings
 from brainviewer.export.uids import repeatable
@@ -172,8 +173,16 @@ def _value(header: Dataset, frame: int, sequence: str, keyword: str, count: int)
 
 
 def with_pixels(path: Path) -> Dataset:
-    """A whole DICOM file."""
-    return dcmread(path, force=True)
+    """A whole DICOM file, with the file meta it should have."""
+    dataset = dcmread(path, force=True)
+    meta = dataset.file_meta
+    if "TransferSyntaxUID" not in meta:
+        implicit, little = dataset.original_encoding
+        plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        meta.TransferSyntaxUID = plain if little else ExplicitVRBigEndian
+    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
+    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
+    return dataset
 
 
 def patient_of(study: Study) -> str:

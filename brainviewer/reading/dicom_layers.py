@@ -162,6 +162,9 @@ def _lay(frames: list[_Frame], pixels: NDArray[np.float32], series: Series, path
     if any(np.abs(frame.orientation - frames[0].orientation).max() > SAME_DIRECTION for frame in frames):
         raise BadInput(f"The frames of {path.name} lie in different directions.")
     target = np.asarray(series.affine, float)
+    same = _on_same_grid(frames, pixels, series.shape, target)
+    if same is not None:
+        return same
     step, slots = _stack(frames, np.cross(row, column), LPS_TO_RAS[:3, :3] @ target[:3, :3])
     first_frame = frames[int(np.argmin(slots))]
     grid = np.zeros((*pixels.shape[:0:-1], int(np.ptp(slots)) + 1), np.float32)  # (columns, rows, slots)
@@ -171,6 +174,30 @@ def _lay(frames: list[_Frame], pixels: NDArray[np.float32], series: Series, path
     spacing = first_frame.spacing
     affine[:3] = np.column_stack([row * spacing[1], column * spacing[0], step, first_frame.position])
     return _resampled(grid, LPS_TO_RAS @ affine, series.shape, target)
+
+
+def _on_same_grid(
+    frames: list[_Frame], pixels: NDArray[np.float32], shape: tuple[int, int, int], target: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """Values copied voxel by voxel where frames and series share their axes; None where they do not.
+
+    Positions in real files jitter by hundredths of a voxel, and the series was read onto a regular grid: a frame
+    belongs to the nearest slice.
+    """
+    to_voxel = np.linalg.inv(target)
+    row, column, spacing = frames[0].orientation[:3], frames[0].orientation[3:], frames[0].spacing
+    axes = to_voxel[:3, :3] @ LPS_TO_RAS[:3, :3] @ np.column_stack([row * spacing[1], column * spacing[0]])
+    corners = np.array([to_voxel @ LPS_TO_RAS @ np.append(frame.position, 1) for frame in frames])[:, :3]
+    if np.abs(axes - np.rint(axes)).max() > WHOLE_VOXEL or np.abs(corners - np.rint(corners)).max() > SAME_STEP:
+        return None
+    rows, columns = np.indices(pixels.shape[1:])
+    offsets = np.rint(axes[:, :1]) * columns.ravel() + np.rint(axes[:, 1:]) * rows.ravel()  # (3, pixels)
+    laid = np.zeros(shape, np.float32, order="F")
+    for frame, corner in zip(frames, np.rint(corners), strict=True):
+        voxels = (corner[:, None] + offsets).astype(int)
+        inside = ((voxels >= 0) & (voxels < np.array(shape)[:, None])).all(axis=0)
+        laid[tuple(voxels[:, inside])] = pixels[frame.number].ravel()[inside]
+    return laid
 
 
 def _stack(

@@ -135,6 +135,13 @@ def test_the_objects_still_fit_together(planted_scan: Path, tmp_path: Path) -> N
     assert "SourceApplicationEntityTitle" not in image.file_meta
 
 
+def test_left_overs_of_the_network_are_dropped() -> None:
+    odd = Dataset()
+    odd.add_new(0x00000002, "UI", "1.2.840.10008.5.1.4.1.1.4")
+    odd.SOPInstanceUID = "1.2.3"
+    assert 0x00000002 not in Deidentifier(b"key", "4711").clean(odd)
+
+
 def test_dates_move_together_and_identities_stay_apart() -> None:
     one, other = Deidentifier(b"key", "4711"), Deidentifier(b"key", "4712")
     assert one.shifted("20260101") < "20260101"
