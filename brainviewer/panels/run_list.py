@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QButtonGroup, QRadioButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QRadioButton, QSizePolicy, QStyle, QWidget
 
 from brainviewer.panels.parts import IconButton, column, label, row
 from brainviewer.panels.theme import Theme
@@ -52,7 +52,10 @@ class RunList(QWidget):
         score = label(score_text(run), "muted")
         score.setToolTip("Study score as healthy percentile, and the time the run took")
         line = QWidget()
-        line.setLayout(row(choose, None, score, repeat, forget, spacing=4))
+        # A long title is cut, not the buttons; the tip has all of it.
+        choose.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        score.setIndent(choose.style().pixelMetric(QStyle.PixelMetric.PM_ExclusiveIndicatorWidth) + 6)
+        line.setLayout(column(row(choose, repeat, forget, spacing=4), score, spacing=0))
         return line
 
 
