@@ -122,7 +122,21 @@ class Plan:
     resume: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A decided slice as the engine sees it. learned: it was trained on, else kept apart.
+
+    picture: float32 (h, w), any range. drawn, before, after: bool (h, w), by the reader and the two models.
+    """
+
+    learned: bool
+    picture: NDArray[np.float32]
+    drawn: NDArray[np.bool_]
+    before: NDArray[np.bool_]
+    after: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """What an engine made of a plan. weights: by name. history: a row of named losses each few steps."""
 
@@ -131,6 +145,7 @@ class Learned:
     after: Figures
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
+    examples: tuple[Example, ...] = ()
 
 
 class FineTune(Protocol):
@@ -141,7 +156,7 @@ class FineTune(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tuned:
     """The end of a fine-tuning. model: the new package, None where the old one stays. record: facts to repeat it."""
 
@@ -151,6 +166,7 @@ class Tuned:
     after: Figures
     history: list[dict[str, float]]
     record: dict[str, Any]
+    examples: tuple[Example, ...] = ()
 
 
 def can_finetune(engine: str) -> bool:

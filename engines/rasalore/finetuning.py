@@ -22,11 +22,11 @@ from engines import model_package
 from engines.contract import Report, silent
 from engines.corrections import CONFIRMED, CORRECTED, INTERPOLATED, REJECTED, CorrectedVolume
 from engines.errors import BadInput
-from engines.finetuning import Figures, Learned, Plan
+from engines.finetuning import Example, Figures, Learned, Plan
 from engines.rasalore import folded
 from engines.rasalore.losses import dice
 from engines.rasalore.network import RasaLore
-from engines.rasalore.pseudo_targets import prepare, small, training_sets
+from engines.rasalore.pseudo_targets import TrainingSets, prepare, small, training_sets
 from engines.rasalore.settings import Settings
 from engines.rasalore.slices import TRUST, Augmentation, Slices, State, gathered
 from engines.rasalore.training import CLIP, losses, new_network
@@ -45,25 +45,51 @@ PUBLISHED_SIDE = 256
 REPLAY_TRUST, LEAST_AGREEMENT = 0.25, 0.2
 SHARES = (0.5, 0.25, 0.25)  # of a batch: corrected, replay, healthy
 CHUNK = 16
+EXAMPLES = 3
 
 
-def finetune(plan: Plan, report: Report = silent) -> Learned:
-    """Start from the model's weights, learn a little, measure before and after."""
+def finetune(plan: Plan, report: Report = silent, sets: TrainingSets | None = None) -> Learned:
+    """Start from the model's weights, learn a little, measure before and after.
+
+    sets: of the plan's cohort, where somebody made them already.
+    """
     began = time.monotonic()
     loaded = model_package.load(plan.model, "rasalore")
     settings: Settings = replace(restore(Settings, loaded.card.settings), seed=plan.seed)
     device = devices.choose(plan.device).torch
     drawn, apart = corrected_slices(plan, settings)
-    sets = training_sets(plan.cohort, settings, report)
+    sets = sets or training_sets(plan.cohort, settings, report)
     network = new_network(settings)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in loaded.weights.items()})
     network.to(device)
     tuning = Tuning(network, settings, drawn, sets.train, device)
     before = measured(network, settings, apart, sets.held_out, device)
+    shown = [_shown(drawn), _shown(apart)]
+    masks = [probabilities(network, part, device) > settings.threshold for part in shown]
     tuning.run(plan, report)
     after = measured(tuning.averaged, settings, apart, sets.held_out, device)
     weights = dict(tuning.averaged.state_dict())
-    return Learned(weights, before, after, time.monotonic() - began, tuning.state.history)
+    later = [probabilities(tuning.averaged, part, device) > settings.threshold for part in shown]
+    examples = [
+        *_examples(shown[0], masks[0], later[0], learned=True),
+        *_examples(shown[1], masks[1], later[1], learned=False),
+    ]
+    seconds = time.monotonic() - began
+    return Learned(weights, before, after, seconds, tuning.state.history, tuple(examples))
+
+
+def _shown(slices: Slices) -> Slices:
+    """A few slices to look at, spread evenly, those with something in them first."""
+    some = torch.nonzero(slices.core.amax((1, 2, 3))).flatten()
+    pool = some if len(some) else torch.arange(len(slices))
+    return slices[pool[torch.linspace(0, len(pool) - 1, min(EXAMPLES, len(pool))).round().long()]]
+
+
+def _examples(slices: Slices, before: Tensor, after: Tensor, *, learned: bool) -> list[Example]:
+    side = slices.core.shape[2:]
+    pictures = nn.functional.interpolate(slices.pictures.float(), side, mode="bilinear").numpy()[:, 0]
+    masks = (slices.core.numpy()[:, 0], before.numpy()[:, 0], after.numpy()[:, 0])
+    return [Example(learned, *arrays) for arrays in zip(pictures, *masks, strict=True)]
 
 
 def corrected_slices(plan: Plan, settings: Settings) -> tuple[Slices, Slices]:

@@ -1,0 +1,146 @@
+"""How much corrections help: readers are simulated from drawn masks, the model before and after meets other subjects.
+
+    python -m engines.rasalore.simulated_readers MODEL COHORT.csv --out DIR [--readers 1 3 5 10]
+
+A simulated reader looks at every slice of a training subject, redraws a mask that overlaps the drawn truth by less than
+CONTENT, confirms a better one, and empties a slice without a lesion. Corrected subjects come from the train split,
+figures from the test split, whose drawn masks nobody learns from; each model is told whether it would be accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import corrections, model_package
+from engines.contract import Report, silent
+from engines.corrections import AUTO, CONFIRMED, CORRECTED, REJECTED, CorrectedVolume
+from engines.files import load_mask, load_volume
+from engines.finetuning import Plan, held_out, judge
+from engines.metrics import dice
+from engines.rasalore.engine import RasaLoreEngine
+from engines.rasalore.finetuning import finetune
+from engines.rasalore.inference import shown_mask
+from engines.rasalore.pseudo_targets import training_sets
+from engines.rasalore.settings import Settings
+from engines.samples import Cohort, Sample, read_cohort
+from engines.setting_values import restore
+from engines.terminal import progress
+
+CONTENT = 0.9
+COLUMNS = (
+    "subjects", "slices", "accepted", "held_out_before", "held_out_after", "replay_before", "replay_after",
+    "healthy_before", "healthy_after", "test_dice_before", "test_dice_after", "test_healthy_before",
+    "test_healthy_after", "seconds",
+)  # fmt: skip
+Bools = NDArray[np.bool_]
+Row = dict[str, float]
+
+
+def read(engine: RasaLoreEngine, sample: Sample) -> CorrectedVolume:
+    """What a careful reader makes of the model's mask of a volume."""
+    volume = load_volume(sample)
+    truth = load_mask(sample, volume)
+    assert truth is not None
+    automatic = pseudo_mask(engine, sample)
+    states = []
+    for k in range(volume.shape[2]):
+        drawn, found = truth[:, :, k], automatic[:, :, k]
+        if not drawn.any():
+            states.append(REJECTED if found.any() else AUTO)
+        else:
+            states.append(CONFIRMED if dice(drawn, found) >= CONTENT else CORRECTED)
+    mask = np.where(np.array(states) == CONFIRMED, automatic, truth)
+    return CorrectedVolume(
+        sample.subject, volume.uid, sample.subject, "simulated", mask, automatic, tuple(states), 2, volume.affine,
+        sample.volume, sample.modality, "rasalore", engine.model_card.digest,
+    )  # fmt: skip
+
+
+def pseudo_mask(engine: RasaLoreEngine, sample: Sample) -> Bools:
+    """The model's mask at its fixed threshold, on the volume's grid."""
+    seen = engine.look(load_volume(sample))
+    shown = shown_mask(seen.predicted.probability, seen.stack.foreground, engine.settings)
+    found: Bools = seen.stack.to_volume(shown.astype(np.float32)) > 0.5
+    return found
+
+
+def tested(engine: RasaLoreEngine, samples: list[Sample]) -> tuple[float, float]:
+    """Mean Dice of whole volumes, and the share of voxels marked in slices without a lesion."""
+    overlaps, wrong, healthy = [], 0, 0
+    for sample in samples:
+        truth, found = load_mask(sample, load_volume(sample)), pseudo_mask(engine, sample)
+        assert truth is not None
+        overlaps.append(dice(truth, found))
+        empty = ~truth.any((0, 1))
+        wrong += int(found[:, :, empty].sum())
+        healthy += int(found[:, :, empty].size)
+    return float(np.mean(overlaps)), wrong / max(healthy, 1)
+
+
+def curve(model: Path, cohort: Cohort, counts: list[int], out: Path, report: Report = silent) -> list[Row]:
+    """One row for each number of corrected subjects."""
+    engine = RasaLoreEngine(model, "cpu")
+    settings: Settings = restore(Settings, engine.model_card.settings)
+    sets = training_sets(cohort, replace(settings, pseudo_masks=""), report)
+    train = [one for one in cohort.select(split="train").samples if one.mask is not None]
+    test = [one for one in cohort.select(split="test").samples if one.mask is not None]
+    random.Random(settings.seed).shuffle(train)
+    corrected = [read(engine, sample) for sample in train[: max(counts)]]
+    for one in corrected:
+        corrections.write(out / "corrections", one)
+    before = tested(engine, test)
+    rows: list[Row] = []
+    for count in counts:
+        chosen = corrected[:count]
+        folder = out / f"{count}.training"
+        plan = Plan(model, chosen, held_out(chosen), cohort, folder, "cpu", settings.seed)
+        learned = finetune(plan, report, sets)
+        package = out / f"model-{count}"
+        calibration = model_package.read_calibration(model)
+        model_package.write(package, engine.model_card, learned.weights, calibration, half=True)
+        after = tested(RasaLoreEngine(package, "cpu"), test)
+        values = (
+            count, sum(int(one.decided.sum()) for one in chosen), judge(learned.before, learned.after).accepted,
+            learned.before.held_out, learned.after.held_out, learned.before.replay, learned.after.replay,
+            learned.before.false_positives, learned.after.false_positives, before[0], after[0], before[1], after[1],
+            learned.seconds,
+        )  # fmt: skip
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+        _write(out / "curve.csv", rows)
+    return rows
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+
+
+def main() -> None:
+    """Print the curve as it grows."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--readers", type=int, nargs="+", default=[1, 3, 5, 10])
+    options = parser.parse_args()
+    with progress() as report:
+        rows = curve(options.model, read_cohort(options.cohort), options.readers, options.out, report)
+    for row in rows:
+        line = "  ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+        )
+        sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
