@@ -28,6 +28,7 @@ from brainviewer.jobs.masking import Masking
 from brainviewer.jobs.measuring import Measuring
 from brainviewer.jobs.opening import Opening
 from brainviewer.jobs.queueing import TASK, Queueing
+from brainviewer.jobs.training import Training
 from brainviewer.panels.about import AboutBox
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.compare import CompareView
@@ -48,6 +49,7 @@ from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.status import StatusBar
 from brainviewer.panels.studies import StudiesPanel
 from brainviewer.panels.theme import Theme
+from brainviewer.panels.train import TrainView
 from brainviewer.panels.viewport import Viewport
 from brainviewer.panels.workspaces import Workspaces
 from brainviewer.state import Cursor, Display, Tool
@@ -101,6 +103,8 @@ class Viewer:
         self.measuring = Measuring(self.session, self.display, self.masks, self.messages, self.reading, self.aligning)
         self.correcting = Correcting(self.session, self.display, self.tool, self.messages, self.reading)
         self.correcting.reader = self.settings.reader
+        self.teaching = WorkerHost("training", nice=10)
+        self.training = Training(self.keeping, self.messages, self.teaching)
         self._build()
         self._connect()
         if trouble:
@@ -131,6 +135,7 @@ class Viewer:
         self.workspaces.add("View", images, "The series in view with one heatmap (Ctrl+1)")
         self.workspaces.add("Compare", self.compare, "Runs beside each other (Ctrl+2)")
         self.workspaces.add("Correct", images, "Correct the mask of a run (Ctrl+3)")
+        self.workspaces.add("Train", TrainView(self.training, self.settings), "Learn from corrections (Ctrl+4)")
         self.workspaces.switched.connect(lambda name: self.correct.set_active(name == "Correct"))
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.mask_list = MaskList(self.masks, self.masking, self.aligning, self.theme)
@@ -141,7 +146,7 @@ class Viewer:
         self.message_bar = MessageBar(self.messages, self.theme)
         self.queue_panel = QueuePanel(self.queueing)
         self.iterations = IterationsPanel(self.session, self.detecting, self.viewport, self.masks)
-        self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines), self.theme)
+        self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines, self.teaching), self.theme)
         self.window.arrange(
             self.viewport,
             self.workspaces,
@@ -348,6 +353,8 @@ class Viewer:
         self.keeping.finish()
         self.reading.shutdown()
         self.engines.shutdown()
+        self.teaching.shutdown()
+        self.training.finish()
         self.keeping.library.close()
         self.compare.close_vtk()
         self.viewport.view.close_vtk()

@@ -53,7 +53,10 @@ TABLE = {
     "panels": _room("study reading storage state jobs render plots export actions", "PySide6 superqt"),
 }
 # What the workers start from; they may reach the engines, inside their functions only.
-WORKER_FILES = {f"brainviewer/jobs/{name}.py" for name in ("tasks", "gathering", "reporting", "correction_exchange")}
+WORKER_FILES = {
+    f"brainviewer/jobs/{name}.py"
+    for name in ("tasks", "gathering", "reporting", "correction_exchange", "training_tasks")
+}
 # Started as `python -m` in a child only, so that a crash of what it tries is a finding.
 CHILD_FILES = {"brainviewer/doctor/probes.py"}
 

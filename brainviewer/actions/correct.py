@@ -42,11 +42,20 @@ def menu(at: Context) -> Menu:
         at.correct.begin,
         enabled=lambda: at.correct.active and bool(at.correct.runs) and not at.correct.correcting.busy,
     )
+    train = Action(
+        "correct.train",
+        "Train workspace",
+        "Let a model learn from the corrections",
+        lambda: at.workspaces.choose("Train"),
+        ("Ctrl+4",),
+        checked=lambda: at.workspaces.chosen == "Train",
+    )
     return Menu(
         "C&orrect",
         (
             workspace,
             begin,
+            train,
             None,
             *_undo(at),
             None,

@@ -16,6 +16,7 @@ class Settings(BaseModel):
 
     window_state: Qt's own record of the docks, as base64 text. model_of: engine key -> folder of the model used last.
     reader: who corrects masks; written into corrections and their exports.
+    cohort: table that models are fine-tuned with.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -36,6 +37,7 @@ class Settings(BaseModel):
     window_state: str = ""
     last_folder: str = ""
     reader: str = "Reader"
+    cohort: str = ""
 
 
 def path() -> Path:
