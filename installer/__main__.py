@@ -1,4 +1,4 @@
-"""python3 -m installer run | test: set up what is missing, then open the demo or run the whole test suite."""
+"""python3 -m installer run | test | bundle: set up what is missing, then open the demo, run all tests, or build."""
 
 from __future__ import annotations
 

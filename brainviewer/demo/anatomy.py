@@ -68,8 +68,9 @@ class Wrapping:
 def template_folder() -> Path:
     """Where the nilearn package keeps the MNI152 templates; nothing is downloaded and nilearn is not imported."""
     spec = importlib.util.find_spec("nilearn")
-    folder = Path(spec.origin).parent / "datasets" / "data" if spec and spec.origin else None
-    if folder is None or not (folder / TEMPLATE_NAME.format("t1")).exists():
+    places = [Path(place) / "datasets" / "data" for place in (spec.submodule_search_locations if spec else None) or ()]
+    folder = next((place for place in places if (place / TEMPLATE_NAME.format("t1")).exists()), None)
+    if folder is None:
         raise KnownError(
             "The sample study needs the brain template that the nilearn package carries, and it is not installed.",
             "Install it with: pip install 'brainviewer[demo]'.",
