@@ -34,6 +34,7 @@ from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.compare import CompareView
 from brainviewer.panels.correct_bar import CorrectBar
 from brainviewer.panels.correct_desk import CorrectDesk
+from brainviewer.panels.correct_files import CorrectFiles
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.findings import FindingsPanel
 from brainviewer.panels.iterations import IterationsPanel
@@ -125,9 +126,10 @@ class Viewer:
         )
         self.workspaces = Workspaces()
         self.strip = ScoresPanel(self.cursor, self.display)
+        files = CorrectFiles(self.session, self.correcting, self.settings, self.messages, self.reading, self.window)
         self.correct = CorrectDesk(
             self.session, self.cursor, self.display, self.tool, self.messages, self.correcting, self.aligning,
-            self.opening, self.keeping, self.viewport, self.strip, self.reading,
+            self.opening, self.keeping, self.viewport, self.strip, self.reading, files,
         )  # fmt: skip
         # The same views, with tools above them while a mask is corrected.
         images = QWidget()
@@ -139,6 +141,7 @@ class Viewer:
         self.workspaces.switched.connect(lambda name: self.correct.set_active(name == "Correct"))
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.mask_list = MaskList(self.masks, self.masking, self.aligning, self.theme)
+        self.training.promoted.connect(self.engines_panel.reload_models)
         self.layers = LayersPanel(self.session, self.display, self.mask_list)
         self.findings = FindingsPanel(self.finding, self.session, self.cursor)
         self.shelf = LibraryList(self.keeping, self.reading, self.theme)

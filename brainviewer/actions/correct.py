@@ -66,6 +66,8 @@ def menu(at: Context) -> Menu:
             *_verdicts(at),
             None,
             *_next(at),
+            None,
+            *_files(at),
         ),
     )
 
@@ -172,4 +174,30 @@ def _next(at: Context) -> tuple[Action, ...]:
             "correct.next_case", "Next case", "Open the most uncertain study of the library that you did not correct",
             desk.next_case, ("Shift+U",), lambda: desk.active,
         ),
+    )  # fmt: skip
+
+
+def _files(at: Context) -> tuple[Action, ...]:
+    desk, files = at.correct, at.correct.files
+
+    def corrected() -> bool:
+        return desk.active and desk.correction is not None
+
+    def active() -> bool:
+        return desk.active and at.session.complete
+
+    return (
+        Action(
+            "correct.export", "Export corrections ...", "NIfTI with slice states, or a DICOM segmentation",
+            files.choose_export, enabled=corrected,
+        ),
+        Action(
+            "correct.import", "Import corrections ...", "Corrections of another reader on the series in view",
+            files.choose_import, enabled=active,
+        ),
+        Action(
+            "correct.agree", "Agreement of readers", "Dice and kappa on the slices two readers decided",
+            files.agree, enabled=active,
+        ),
+        Action("correct.reader", "Reader ...", "Who corrects masks here", files.choose_reader),
     )  # fmt: skip

@@ -27,7 +27,10 @@ TASKS = "brainviewer.jobs.training_tasks:"
 
 @dataclass(slots=True)
 class Round:
-    """One fine-tuning. curve: (step, losses by name), as told while it learns. tuned: how it ended."""
+    """One fine-tuning.
+
+    curve: (step, losses by name) as told while it learns, out of `steps`. tuned: how it ended.
+    """
 
     model: Model
     corrected: tuple[Corrected, ...]
@@ -35,6 +38,7 @@ class Round:
     out: Path
     seed: int = 0
     curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    steps: int = 1
     tuned: Tuned | None = None
     paused: bool = False
 
@@ -148,10 +152,11 @@ class Training(QObject):
         self.promoted.emit()
         self.changed.emit()
 
-    def _follow(self, done: int, _total: int, text: str) -> None:
+    def _follow(self, done: int, total: int, text: str) -> None:
         losses = losses_in(text)
         if self.round is not None and losses:
             self.round.curve.append((done, losses))
+            self.round.steps = total
         self.changed.emit()
 
     def _end(self, tuned: Tuned) -> None:

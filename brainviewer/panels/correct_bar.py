@@ -304,7 +304,7 @@ def to_steps(radius_mm: float) -> int:
 
 
 STEPS = {
-    "fill": ("Fill", "Fill holes (L)"),
+    "fill": ("Fill", "Fill the holes of the mask (L)"),
     "remove_island": ("Remove island", "Remove the connected part under the crosshair (Shift+K)"),
     "keep_island": ("Keep island", "Keep only the connected part under the crosshair (K)"),
     "grow": ("Grow", "Grow by a voxel, 1 mm at least (+)"),

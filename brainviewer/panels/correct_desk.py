@@ -13,6 +13,7 @@ from brainviewer.jobs.correcting import Correcting, Spot
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.keeping import Keeping
 from brainviewer.jobs.opening import Opening
+from brainviewer.panels.correct_files import CorrectFiles
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.viewport import Viewport
 from brainviewer.state import Cursor, Display, Tool
@@ -52,12 +53,13 @@ class CorrectDesk(QObject):
         viewport: Viewport,
         strip: ScoresPanel,
         host: WorkerHost,
+        files: CorrectFiles,
     ) -> None:
         super().__init__()
         self._session, self._cursor, self._display, self._tool = session, cursor, display, tool
         self._messages, self._aligning, self._opening, self._keeping = messages, aligning, opening, keeping
         self._viewport, self._strip, self._host = viewport, strip, host
-        self.correcting = correcting
+        self.correcting, self.files = correcting, files
         self.active = False
         self._uncertainty: tuple[object, NDArray[np.float32]] | None = None
         correcting.opened.connect(self._show)

@@ -20,6 +20,7 @@ class ModelTree(QTreeWidget):
         self.setAccessibleName("Versions of models")
         self.setToolTip("To go back to an older version choose it in the Engines panel")
         self.setRootIsDecorated(True)
+        self.setStyleSheet("QTreeView::item { padding: 4px 2px; }")
         for section, width in enumerate((220, 200)):
             self.setColumnWidth(section, width)
 

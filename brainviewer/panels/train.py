@@ -60,6 +60,7 @@ class TrainView(QWidget):
 
     def _lay_out(self) -> None:
         self._start.setProperty("role", "primary")
+        self._bar.setTextVisible(False)
         self._choice.setAccessibleName("Model that learns")
         self._cohort.setToolTip(
             "CSV file of the cohort the model was trained on: slices nobody corrected, healthy ones"
@@ -166,7 +167,7 @@ class TrainView(QWidget):
         self._bar.setValue(job.done if job is not None else 0)
         self._state.setText(self._said(paused))
         if self._curve is not None:
-            self._curve.show_curve(now.curve if now is not None else (), job.total if job is not None else 1)
+            self._curve.show_curve(now.curve if now is not None else (), now.steps if now is not None else 1)
         self.result.show_result(now.tuned if now is not None else None)
 
     def _said(self, paused: bool) -> str:

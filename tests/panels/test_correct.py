@@ -227,3 +227,25 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_work_stays(qtbot, viewe
     (about,) = corrections.of_series(viewer.session.series.uid)
     loaded = corrections.load(corrections.folder(about))
     assert np.array_equal(loaded.correction.mask, viewer.correct.correction.mask)
+
+
+def test_another_readers_corrections_come_in_and_are_compared(qtbot, correcting, tmp_path):
+    files, desk = correcting.correct.files, correcting.correct
+    desk.say("accept")
+    files.export(tmp_path / "out", "nifti")
+    qtbot.waitUntil(lambda: list((tmp_path / "out").glob("*.json")) != [], timeout=30_000)
+    (exported,) = (tmp_path / "out").glob("*.json")
+    assert list((tmp_path / "out").glob("*_scan.nii.gz"))
+    files.set_reader("Dr B")
+    qtbot.waitUntil(lambda: not correcting.correcting.busy, timeout=30_000)
+    assert desk.correction is None
+    files.take_in(exported)
+    qtbot.waitUntil(lambda: len(corrections.of_series(correcting.session.series.uid)) == 2, timeout=30_000)
+    # Imported corrections stay their reader's.
+    assert {about.reader for about in corrections.of_series(correcting.session.series.uid)} == {"Reader"}
+    desk.begin()
+    qtbot.waitUntil(lambda: desk.ready, timeout=30_000)
+    desk.say("accept")
+    with qtbot.waitSignal(correcting.messages.posted, timeout=30_000) as told:
+        files.agree()
+    assert "Dr B and Reader on 1 slices: Dice 1.00" in told.args[0].text
