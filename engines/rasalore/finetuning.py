@@ -23,7 +23,7 @@ from engines.contract import Report, silent
 from engines.corrections import CONFIRMED, CORRECTED, INTERPOLATED, REJECTED, CorrectedVolume
 from engines.errors import BadInput
 from engines.finetuning import Example, Figures, Learned, Plan
-from engines.rasalore import folded
+from engines.rasalore import folded, packaged
 from engines.rasalore.losses import dice
 from engines.rasalore.network import RasaLore
 from engines.rasalore.pseudo_targets import TrainingSets, prepare, small, training_sets
@@ -38,7 +38,8 @@ STATES = {
 }  # fmt: skip
 LEARNING_RATE = 3e-4
 EMA = 0.99
-LEAST_STEPS, STEPS_A_SLICE, MOST_STEPS = 50, 20, 400
+LEAST_STEPS, STEPS_A_SLICE, MOST_STEPS = 50, 20, 200
+MOST_TIMES = 20  # that a corrected slice is seen, so that none is learned by heart
 # Pixels of the published frame of 256: reach of a flipped pixel's extra weight, and of the doubt around an outline.
 EDIT_SIGMA, EDIT_WEIGHT, DOUBT = 4.0, 4.0, 5.0
 PUBLISHED_SIDE = 256
@@ -59,8 +60,7 @@ def finetune(plan: Plan, report: Report = silent, sets: TrainingSets | None = No
     device = devices.choose(plan.device).torch
     drawn, apart = corrected_slices(plan, settings)
     sets = sets or training_sets(plan.cohort, settings, report)
-    network = new_network(settings)
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in loaded.weights.items()})
+    network, slices = packaged.restored(settings, loaded.weights, loaded.card.name)
     network.to(device)
     tuning = Tuning(network, settings, drawn, sets.train, device)
     before = measured(network, settings, apart, sets.held_out, device)
@@ -68,7 +68,7 @@ def finetune(plan: Plan, report: Report = silent, sets: TrainingSets | None = No
     masks = [probabilities(network, part, device) > settings.threshold for part in shown]
     tuning.run(plan, report)
     after = measured(tuning.averaged, settings, apart, sets.held_out, device)
-    weights = dict(tuning.averaged.state_dict())
+    weights = packaged.gathered(tuning.averaged, slices)
     later = [probabilities(tuning.averaged, part, device) > settings.threshold for part in shown]
     examples = [
         *_examples(shown[0], masks[0], later[0], learned=True),
@@ -179,7 +179,8 @@ class Tuning:
         replay = automatic[(~automatic.empty) & (automatic.trust > 0)]
         healthy = automatic[automatic.empty]
         self.pools = [drawn.to(device), self._trusted(replay).to(device), healthy.to(device)]
-        self.steps = min(max(LEAST_STEPS, STEPS_A_SLICE * len(drawn)), MOST_STEPS)
+        seen = MOST_TIMES * len(drawn) / (settings.batch * SHARES[0])
+        self.steps = min(max(LEAST_STEPS, round(min(STEPS_A_SLICE * len(drawn), seen))), MOST_STEPS)
 
     @torch.no_grad()
     def _trusted(self, replay: Slices) -> Slices:
