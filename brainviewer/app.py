@@ -20,6 +20,7 @@ from brainviewer.application import close_on_signals, make_application
 from brainviewer.batch import Batch
 from brainviewer.jobs.aligning import Aligning
 from brainviewer.jobs.correcting import Correcting
+from brainviewer.jobs.delivering import Delivering
 from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
 from brainviewer.jobs.host import WorkerHost
@@ -46,6 +47,7 @@ from brainviewer.panels.masks import MaskList
 from brainviewer.panels.message_bar import MessageBar
 from brainviewer.panels.parts import column
 from brainviewer.panels.queue import QueuePanel
+from brainviewer.panels.report import ReportDesk
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.status import StatusBar
 from brainviewer.panels.studies import StudiesPanel
@@ -138,6 +140,9 @@ class Viewer:
         self.workspaces.add("Compare", self.compare, "Runs beside each other (Ctrl+2)")
         self.workspaces.add("Correct", images, "Correct the mask of a run (Ctrl+3)")
         self.workspaces.add("Train", TrainView(self.training, self.settings), "Learn from corrections (Ctrl+4)")
+        delivering = Delivering(self.session, self.display, self.messages, self.reading)
+        self.report = ReportDesk(delivering, self.session, self.display, self.theme)
+        self.workspaces.add("Report", self.report, "The report as it will be printed (Ctrl+5)")
         self.workspaces.switched.connect(lambda name: self.correct.set_active(name == "Correct"))
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)
         self.mask_list = MaskList(self.masks, self.masking, self.aligning, self.theme)
@@ -179,6 +184,7 @@ class Viewer:
             self.engines_panel,
             self.window,
             self.correct,
+            self.report,
         )
         self.commands = Commands(menus(context), self.window, self.viewport.view)
         shown = []

@@ -10,6 +10,7 @@ from brainviewer.panels.compare import CompareView
 from brainviewer.panels.correct_desk import CorrectDesk
 from brainviewer.panels.engines import EnginesPanel
 from brainviewer.panels.main_window import MainWindow
+from brainviewer.panels.report import ReportDesk
 from brainviewer.panels.scores import ScoresPanel
 from brainviewer.panels.theme import Theme
 from brainviewer.panels.viewport import Viewport
@@ -38,6 +39,7 @@ class Context:
     engines: EnginesPanel
     window: MainWindow
     correct: CorrectDesk
+    report: ReportDesk
 
     def has_volume(self) -> bool:
         """True when there is something on the views."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from brainviewer.actions import analyse, compare, correct, file, help, view  # noqa: A004 - the menu is called Help
+from brainviewer.actions import analyse, compare, correct, file, help, report, view  # noqa: A004 - the menu is called Help
 from brainviewer.actions.action import Menu
 from brainviewer.actions.context import Context
 
 
 def menus(at: Context) -> tuple[Menu, ...]:
-    """File, View, Analyse, Compare, Correct, Help."""
-    return file.menu(at), view.menu(at), analyse.menu(at), compare.menu(at), correct.menu(at), help.menu(at)
+    """File, View, Analyse, Compare, Correct, Report, Help."""
+    return tuple(one.menu(at) for one in (file, view, analyse, compare, correct, report, help))

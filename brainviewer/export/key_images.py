@@ -10,6 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, QSizeF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from brainviewer.export.coding import RESEARCH
+from brainviewer.report.pictures import pixels_of
 
 if TYPE_CHECKING:
     from brainviewer.export.order import Order
@@ -47,9 +48,3 @@ def as_array(figure: Figure, scale: float = 1.5) -> NDArray[np.uint8]:
         painter.drawText(QRectF(QPointF(8, top + line * (STRIP - 3) + 3), QSizeF(size.width() - 16, STRIP)), text)
     painter.end()
     return pixels_of(image)
-
-
-def pixels_of(image: QImage) -> NDArray[np.uint8]:
-    """The pixels of an RGB888 picture, uint8 (rows, columns, 3)."""
-    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-    return rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy()

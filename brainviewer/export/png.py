@@ -10,7 +10,8 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from brainviewer.export.coding import RESEARCH
-from brainviewer.export.key_images import STRIP, as_array, key_figures, pixels_of
+from brainviewer.export.key_images import STRIP, as_array, key_figures
+from brainviewer.report.pictures import pixels_of
 
 if TYPE_CHECKING:
     from brainviewer.export.order import Order

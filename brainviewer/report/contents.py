@@ -97,8 +97,9 @@ def key_images(contents: Contents, most: int = MOST_KEY_IMAGES) -> list[KeyImage
         if not material.findings:
             voxel = np.unravel_index(int(material.percentiles.argmax()), material.percentiles.shape)
             x, y, z = (material.volume.affine @ [*voxel, 1])[:3]
-            peak = float(material.percentiles.max())
-            caption = f"{part.title}: nothing above the threshold; the highest percentile is {peak:.1f}."
+            found = "only places too small to be listed lie" if material.mask.any() else "nothing lies"
+            highest = peak(float(material.percentiles.max()))
+            caption = f"{part.title}: {found} above the threshold. The highest percentile is {highest}."
             images.append(KeyImage(run, 0, (float(x), float(y), float(z)), caption))
     return images
 

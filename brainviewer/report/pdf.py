@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QBuffer, QIODevice, QMarginsF, QPointF, QRect, QRectF, QSizeF, Qt
 from PySide6.QtGui import (
     QAbstractTextDocumentLayout,
     QColor,
     QFont,
     QFontMetricsF,
+    QImage,
     QPageLayout,
     QPageSize,
     QPainter,
@@ -25,7 +28,7 @@ import brainviewer
 from brainviewer.report import application
 from brainviewer.report.contents import NOTICE, Contents
 from brainviewer.report.html import page
-from brainviewer.report.pictures import PLOT, Figure, figures
+from brainviewer.report.pictures import PLOT, Figure, figures, pixels_of
 
 Paper = Literal["A4", "Letter"]
 SIZES = {"A4": QPageSize.PageSizeId.A4, "Letter": QPageSize.PageSizeId.Letter}
@@ -72,10 +75,7 @@ def render(contents: Contents, paper: Paper = "A4") -> bytes:
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     writer = QPdfWriter(buffer)
     writer.setResolution(RESOLUTION)
-    layout = QPageLayout(
-        QPageSize(SIZES[paper]), QPageLayout.Orientation.Portrait,
-        QMarginsF(MARGIN_MM, MARGIN_MM, MARGIN_MM, MARGIN_MM), QPageLayout.Unit.Millimeter,
-    )  # fmt: skip
+    layout = _layout(paper)
     writer.setPageLayout(layout)
     # Nothing of the study: this is what file managers show.
     writer.setTitle("BrainViewer report")
@@ -91,6 +91,33 @@ def render(contents: Contents, paper: Paper = "A4") -> bytes:
         _paint_page(painter, document, number, room)
     painter.end()
     return bytes(buffer.data().data())
+
+
+def pages(contents: Contents, paper: Paper = "A4", dots_per_inch: int = 96) -> list[NDArray[np.uint8]]:
+    """The pages as pictures for a preview, uint8 (rows, columns, 3): the same layout as in print."""
+    application.ensure()
+    layout = _layout(paper)
+    room, whole = layout.paintRect(QPageLayout.Unit.Point), layout.fullRect(QPageLayout.Unit.Point)
+    document = _document(contents, room.width(), room.height() - FOOT)
+    scale = dots_per_inch / POINTS
+    found = []
+    for number in range(document.pageCount()):
+        image = QImage(round(whole.width() * scale), round(whole.height() * scale), QImage.Format.Format_RGB888)
+        image.fill(QColor("#ffffff"))
+        painter = QPainter(image)
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing)
+        painter.scale(scale, scale)
+        painter.translate(room.topLeft())
+        _paint_page(painter, document, number, room)
+        painter.end()
+        found.append(pixels_of(image))
+    return found
+
+
+def _layout(paper: Paper) -> QPageLayout:
+    margins = QMarginsF(MARGIN_MM, MARGIN_MM, MARGIN_MM, MARGIN_MM)
+    upright = QPageLayout.Orientation.Portrait
+    return QPageLayout(QPageSize(SIZES[paper]), upright, margins, QPageLayout.Unit.Millimeter)
 
 
 def _document(contents: Contents, width: float, height: float) -> QTextDocument:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QBuffer, QIODevice, QRectF, QSize, QSizeF
 from PySide6.QtGui import QColor, QImage, QPainter
 
@@ -52,6 +54,12 @@ def as_image(figure: Figure, scale: float = 2.0, background: str = "#ffffff") ->
     figure.paint(painter)
     painter.end()
     return image
+
+
+def pixels_of(image: QImage) -> NDArray[np.uint8]:
+    """The pixels of an RGB888 picture, uint8 (rows, columns, 3)."""
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy()
 
 
 def as_svg(figure: Figure) -> str:
