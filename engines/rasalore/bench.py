@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engines import device as devices
 from engines.rasalore.folded import FoldedRasaLore
+from engines.rasalore.inference import slices_at_once
 from engines.rasalore.network import RasaLore
 from engines.rasalore.settings import Settings
 from engines.rasalore.training import new_network
 
 SLICES = 8
-CHUNKS = (1, 4)
 
 
 def bench(device: str = "auto", settings: Settings | None = None, *, published: bool = True) -> list[dict[str, Any]]:
@@ -34,9 +34,9 @@ def bench(device: str = "auto", settings: Settings | None = None, *, published: 
         pictures = torch.rand(SLICES, 1, one.size, one.size, generator=torch.Generator().manual_seed(0)) * 2 - 1
         plain, folded = network.to(chosen.torch), FoldedRasaLore(network).to(chosen.torch)
         expected: dict[str, Tensor] = {}
-        for chunk in CHUNKS:
+        for chunk in dict.fromkeys((1, min(SLICES, slices_at_once(one)))):
             rows.append(_measured(f"{name} size, folded", folded, pictures, chunk, chosen, expected))
-        rows.append(_measured(f"{name} size, plain", plain, pictures, CHUNKS[0], chosen, expected))
+        rows.append(_measured(f"{name} size, plain", plain, pictures, 1, chosen, expected))
     return rows
 
 

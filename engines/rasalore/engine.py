@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,22 @@ from engines.healthy import HealthyScores
 from engines.model_card import ModelCard, TrainingData
 from engines.preparation import SliceStack
 from engines.pseudo_masks import PseudoStore
-from engines.rasalore import CARD
+from engines.rasalore import CARD, packaged
 from engines.rasalore.folded import FoldedRasaLore
-from engines.rasalore.inference import Predicted, predict, shown_mask, slice_scores, study_score
-from engines.rasalore.pseudo_targets import prepare, roles, small, training_sets
+from engines.rasalore.inference import Predicted, predict, shown_mask, slice_scores, study_score, top_mean
+from engines.rasalore.pseudo_targets import Prepared, prepare, roles, small, training_sets
 from engines.rasalore.settings import Settings
+from engines.rasalore.slice_probability import SliceProbability, fitted, new_model, slice_features
 from engines.rasalore.training import Trainer, new_network
 from engines.result import AnomalyResult, Provenance
 from engines.samples import Cohort
 from engines.volume import Volume
 
-NOT_STORED = {"pseudo_masks": "", "start": ""}  # paths of the machine that trained say nothing to others
+NOT_STORED = {
+    "pseudo_masks": "",
+    "start": "",
+    "encoder_weights": "",
+}  # paths of the machine that trained say nothing to others
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -62,14 +68,7 @@ class RasaLoreEngine:
         self.settings = _settings(loaded.card)
         self.device = devices.choose(device)
         self.calibration = Calibration.from_arrays(loaded.calibration)
-        network = new_network(self.settings)
-        weights = {key: torch.from_numpy(value) for key, value in loaded.weights.items()}
-        try:
-            network.load_state_dict(weights)
-        except (RuntimeError, ValueError) as error:
-            raise BadModel(
-                f"The weights of '{loaded.card.name}' do not fit its settings.", "Train or add the model again."
-            ) from error
+        network, self._slices = packaged.restored(self.settings, loaded.weights, loaded.card.name)
         self._network = FoldedRasaLore(network).to(self.device.torch)
 
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
@@ -121,7 +120,16 @@ class RasaLoreEngine:
         """Prepare a volume and run the network over its slices."""
         stack = prepare(volume, self.settings, report)
         predicted = predict(self._network, small(stack.pictures), self.settings, self.device, report)
-        return Seen(stack, predicted, *slice_scores(predicted, stack.foreground, stack.heights, self.settings))
+        shown = np.ones(len(stack.indices), np.float32)
+        if self.settings.slice_factor == "head":
+            shown = predicted.slice_probability
+        elif self._slices is not None:
+            features = slice_features(self._slices, stack.pictures, stack.foreground, self.device, report)
+            self._slices.cpu()
+            shown = self._slices(features).sigmoid().numpy()
+        top = top_mean(predicted.probability, stack.foreground, self.settings.top_share)
+        scores = slice_scores(top, shown, stack.heights, self.settings.smooth_slices)
+        return Seen(stack, predicted, scores, top, shown)
 
     @classmethod
     def fit(
@@ -142,13 +150,16 @@ class RasaLoreEngine:
         chosen = devices.choose(device)
         parent = model_package.load(Path(settings.start), CARD.key) if settings.start else None
         sets = training_sets(cohort, settings, report)
-        start = None if parent is None else {key: torch.from_numpy(value) for key, value in parent.weights.items()}
-        trainer = Trainer(settings, sets.train, sets.held_out, chosen.torch, start)
+        slices = _taught(sets.volumes, settings, chosen, report)
+        start = packaged.restored(_settings(parent.card), parent.weights, parent.card.name)[0] if parent else None
+        trainer = Trainer(settings, sets.train, sets.held_out, chosen.torch, start.state_dict() if start else None)
         state = trainer.run(out.with_name(out.name + ".training"), resume=resume, report=report)
+        best = new_network(settings)
+        best.load_state_dict(trainer.best)
         card = _card(cohort, settings, state.seconds, parent.card if parent else None)
         nobody = HealthyScores()
         nobody.add("none", np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-        model_package.write(out, card, trainer.best, nobody.build().to_arrays(), half=True)
+        model_package.write(out, card, packaged.gathered(best, slices), nobody.build().to_arrays(), half=True)
         cls.calibrate(out, cohort, device=device, report=report)
         return out
 
@@ -181,6 +192,20 @@ LIMITS = (
     "cystic parts and lesions unlike diffuse gliomas are missed. Lesion-free slices come from patients. "
     "Other scanners and contrasts than in training change the scores. Compare scores within one model only."
 )
+
+
+def _taught(
+    volumes: Sequence[Prepared], settings: Settings, device: devices.Device, report: Report
+) -> SliceProbability | None:
+    """The slice classifier of these volumes, where the settings ask for one."""
+    if settings.slice_factor != "encoder":
+        return None
+    model = new_model(settings.encoder_weights)
+    features = []
+    for done, one in enumerate(volumes):
+        report(done, len(volumes), f"looking at whole slices of {one.sample.subject}")
+        features.append(slice_features(model, one.pictures, one.foreground, device))
+    return fitted(features, [one.labels for one in volumes], model)
 
 
 def scored_region(stack: SliceStack) -> NDArray[np.bool_]:

@@ -20,6 +20,10 @@ Maps = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 GPU_CHUNK = 64
+FLOOR = 0.005  # of each factor of a slice's score
+# Measured: a slice of the published size takes 140 MB, and memory goes with width and area.
+PUBLISHED_BYTES, PUBLISHED_WIDTH, PUBLISHED_SIZE = 140 << 20, 32, 128
+CHUNK_BYTES, MOST_AT_ONCE = 200 << 20, 16
 TOP_SLICES = 0.1  # a study's score is the mean of its highest tenth of slices
 
 
@@ -59,10 +63,16 @@ def predict(
                 points, logits = (points + other[1].flip(2)) / 2, (logits + other[2]) / 2
         return probability.float().cpu(), points.float().cpu(), logits.float().sigmoid().cpu()
 
-    chunk = settings.chunk if device.name == "cpu" else GPU_CHUNK
+    chunk = (settings.chunk or slices_at_once(settings)) if device.name == "cpu" else GPU_CHUNK
     found = run_chunked(work, torch.from_numpy(pictures), chunk, device, report, "looking for lesions")
     probability, points, shown = (torch.cat(parts).numpy() for parts in zip(*found.outputs, strict=True))
     return Predicted(probability, points, shown, found.device, found.warnings)
+
+
+def slices_at_once(settings: Settings) -> int:
+    """How many slices a CPU takes in one go, so that a volume of any length stays under a gigabyte."""
+    share = settings.width / PUBLISHED_WIDTH * (settings.size / PUBLISHED_SIZE) ** 2
+    return max(1, min(MOST_AT_ONCE, int(CHUNK_BYTES / (share * PUBLISHED_BYTES))))
 
 
 def _read_out(network: FoldedRasaLore, shown: Tensor, grid: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,19 +89,17 @@ def top_mean(probability: Maps, inside: Bools, share: float) -> Maps:
     return np.array(tops, np.float32)
 
 
-def slice_scores(predicted: Predicted, inside: Bools, heights: Maps, settings: Settings) -> tuple[Maps, Maps, Maps]:
-    """Score of each slice (n,): top probability times slice probability; and both factors.
+def slice_scores(top: Maps, shown: Maps, heights: Maps, sigma: float) -> Maps:
+    """Logarithm of top probability times slice probability, both (n,), smoothed along the brain.
 
-    A lesion reaches over neighbouring slices, a false alarm seldom does: scores are smoothed along the brain.
+    A lesion reaches over neighbouring slices, a false alarm seldom does. Both factors have a floor, since healthy
+    slices differ by powers of ten and one of them must not outweigh a neighbour with a lesion.
     """
-    top = top_mean(predicted.probability, inside, settings.top_share)
-    shown = predicted.slice_probability if settings.slice_weight > 0 else np.ones_like(top)
     order = np.argsort(heights)
+    product = (np.log(np.maximum(top, FLOOR)) + np.log(np.maximum(shown, FLOOR)))[order]
     scores = np.empty_like(top)
-    product = np.log(np.maximum(top * shown, 1e-12))[order]
-    # In logarithms: healthy slices differ by powers of ten, and one doubtful neighbour must not drown them all.
-    scores[order] = ndimage.gaussian_filter1d(product, settings.smooth_slices) if settings.smooth_slices else product
-    return scores, top, shown
+    scores[order] = ndimage.gaussian_filter1d(product, sigma, mode="nearest") if sigma else product
+    return scores
 
 
 def shown_mask(probability: Maps, inside: Bools, settings: Settings) -> Bools:

@@ -49,11 +49,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSets:
-    """Slices to learn from and slices for choosing the checkpoint, and the names behind their subject numbers."""
+    """Slices to learn from and for choosing the checkpoint; subjects: names behind their numbers; the volumes."""
 
     train: Slices
     held_out: Slices
     subjects: tuple[str, ...]
+    volumes: tuple[Prepared, ...]
 
 
 def prepare(volume: Volume, settings: Settings, report: Report = silent) -> SliceStack:
@@ -123,7 +124,8 @@ def training_sets(cohort: Cohort, settings: Settings, report: Report = silent) -
     ]
     count = len(samples[0])
     train = gathered(sets[:count])
-    return TrainingSets(train, gathered(sets[count:]) if sets[count:] else train, subjects)
+    held_out = gathered(sets[count:]) if sets[count:] else train
+    return TrainingSets(train, held_out, subjects, tuple(prepared[:count]))
 
 
 def prepared_sample(sample: Sample, settings: Settings, store: PseudoStore | None) -> Prepared:

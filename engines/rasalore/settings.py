@@ -27,14 +27,18 @@ class Settings:
     point_sampling: "area" asks what part of a point's cell is masked; "published" looks at one pixel.
     healthy_share: share of lesion-free slices in a batch (0 published).
     point_weight, structure_weight, slice_weight: of the point, code and slice losses beside the mask's (1, 1, 0
-        published). slice_weight teaches a small head the slice label, which stands for DDPT's slice probability.
+        published). slice_weight teaches a small head of the network the slice label.
+    slice_factor: what stands for DDPT's slice probability in the score, since a model must work alone: "encoder" a
+        linear classifier on a frozen image network (slice_probability.py), "head" the network's own, "none".
+    encoder_weights: file with ImageNet weights of that image network; "" = those of the optional package.
     optimiser, learning_rate, decay: "sgd" with momentum 0.9 and halving ten times in a run as published, or "adamw"
         with a linear fall over the second half.
     batch, iterations: slices in a step, steps. ema: decay of the averaged network used for detection; 0 = off.
     turn_degrees, mirror, grey: augmentation on the device: largest turn, left for right, and change of brightness,
         contrast and noise as shares of the published strengths.
     held_out: share of the training subjects kept for choosing the checkpoint where the cohort has no val split.
-    margin: border around the brain as a share of its longer side. chunk: slices at once on a CPU.
+    margin: border around the brain as a share of its longer side. chunk: slices at once on a CPU,
+        0 = as many as take a fifth of a gigabyte.
     top_share: share of the brain's pixels whose mean probability makes a slice's score.
     smooth_slices: Gaussian sigma of slice scores over neighbouring slices.
     threshold: probability above which a voxel is in the mask that is shown as pseudo-mask. least_part_px: parts of
@@ -57,6 +61,8 @@ class Settings:
     point_weight: float = 0.3
     structure_weight: float = 0.1
     slice_weight: float = 0.3
+    slice_factor: Literal["encoder", "head", "none"] = "head"
+    encoder_weights: str = ""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 2e-3
     decay: Literal["linear", "halving"] = "linear"
@@ -68,7 +74,7 @@ class Settings:
     grey: float = 0.5
     held_out: float = 0.1
     margin: float = 0.08
-    chunk: int = 4
+    chunk: int = 0
     top_share: float = 0.005
     smooth_slices: float = 1.0
     threshold: float = 0.5
@@ -85,6 +91,8 @@ class Settings:
             raise BadInput(
                 f"{self.grid} points do not divide a mask of {2 * self.size} pixels.", "Choose another grid."
             )
+        if self.slice_factor == "head" and self.slice_weight <= 0:
+            raise BadInput("The slice factor 'head' needs a slice_weight above 0.")
         if not 0 <= self.healthy_share < 1:
             raise BadInput(f"healthy_share must lie in 0..1, not {self.healthy_share}.")
 
@@ -96,8 +104,8 @@ class Settings:
         if name == "paper":
             return replace(
                 cls(), size=128, width=32, grid=32, targets="coarse", point_sampling="published", healthy_share=0.0,
-                point_weight=1.0, structure_weight=1.0, slice_weight=0.0, optimiser="sgd", decay="halving",
-                learning_rate=1e-2, batch=16, iterations=100_000, ema=0.0, turn_degrees=90.0, grey=1.0,
+                point_weight=1.0, structure_weight=1.0, slice_weight=0.0, slice_factor="none", optimiser="sgd",
+                decay="halving", learning_rate=1e-2, batch=16, iterations=100_000, ema=0.0, turn_degrees=90.0, grey=1.0,
                 smooth_slices=0.0,
             )  # fmt: skip
         raise BadInput(f"RASALoRE has no preset '{name}'.", "Presets: default, paper.")

@@ -14,15 +14,17 @@ import torch
 
 from engines import device as devices
 from engines import model_package
+from engines.blocks.slice_encoder import TO_STRIDE_32, random_encoder
 from engines.errors import BadModel
 from engines.rasalore import evaluation
 from engines.rasalore.bench import bench
 from engines.rasalore.engine import RasaLoreEngine
 from engines.rasalore.folded import FoldedRasaLore
-from engines.rasalore.inference import predict, shown_mask, top_mean
+from engines.rasalore.inference import predict, shown_mask, slices_at_once, top_mean
 from engines.rasalore.outline import outlined
 from engines.rasalore.pseudo_targets import prepare
 from engines.rasalore.settings import Settings
+from engines.rasalore.slice_probability import BACKBONE, SliceProbability, fitted
 from engines.rasalore.training import new_network
 from engines.samples import Cohort
 from engines.volume import Volume
@@ -72,10 +74,15 @@ def test_extras_lie_on_the_volumes_grid(model: Path) -> None:
     assert ((found.heatmap >= 0) & (found.heatmap <= 1)).all()
 
 
-def test_only_the_evaluation_knows_drawn_masks() -> None:
+def test_training_never_reaches_drawn_masks() -> None:
+    readers = {"evaluation.py", "simulated_readers.py"}
     for file in sorted(ROOM.glob("*.py")):
-        names = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}
-        assert ("load_mask" in names) == (file.name == "evaluation.py"), file.name
+        tree = ast.parse(file.read_text())
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        sources = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert ("load_mask" in names) == (file.name in readers), file.name
+        if file.name not in readers:
+            assert not {f"engines.rasalore.{reader.removesuffix('.py')}" for reader in readers} & sources, file.name
 
 
 def test_codes_travel_with_the_model(model: Path, tmp_path: Path) -> None:
@@ -122,6 +129,29 @@ def test_155_slices_of_the_default_size_stay_under_a_gigabyte() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOM.parents[1])
     assert int(done.stdout) < 1 << 20
+    assert slices_at_once(Settings.preset("paper")) == 1
+
+
+def test_slice_classifier_travels_with_the_model(phantom_cohort: Cohort, tmp_path: Path) -> None:
+    encoder = random_encoder(BACKBONE, 0, TO_STRIDE_32)
+    torch.save(encoder.net.state_dict(), tmp_path / "encoder.pth")
+    settings = replace(Settings.tiny(), slice_factor="encoder", encoder_weights=str(tmp_path / "encoder.pth"))
+    model = RasaLoreEngine.fit(phantom_cohort, tmp_path / "model", replace(settings, iterations=2), device="cpu")
+    assert model_package.read_card(model).settings["encoder_weights"] == ""
+    found = RasaLoreEngine(model, "cpu").detect(phantoms.brain(seed=5, lesion=phantoms.Lesion()).volume)
+    shown = found.extras["slice_probability"]
+    assert 0 <= np.nanmin(shown) < np.nanmax(shown) <= 1
+
+
+def test_slice_classifier_learns_which_slices_are_labelled() -> None:
+    random = np.random.default_rng(0)
+    model = SliceProbability(random_encoder(BACKBONE, 0, TO_STRIDE_32))
+    labels = random.random(60) < 0.5
+    features = torch.from_numpy(random.normal(0, 1, (60, model.linear.in_features)).astype(np.float32))
+    features[:, 3] = 5 + 2 * torch.from_numpy(labels) + 0.1 * features[:, 3]
+    fitted([features], [labels], model)
+    logits = model(features).numpy()
+    assert logits[labels].min() > logits[~labels].max()
 
 
 def test_top_mean_and_small_parts() -> None:
