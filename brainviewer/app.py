@@ -265,6 +265,7 @@ class Viewer:
         QTimer.singleShot(0, self.opening.warm_up)
         QTimer.singleShot(50, self._warm_up_views)
         QTimer.singleShot(100, self.strip.warm_up)
+        QTimer.singleShot(1500, self.window, self.correct.tell_interrupted)
         self._sweep.start()
         QTimer.singleShot(500, self.window, self.queueing.take_up)
 

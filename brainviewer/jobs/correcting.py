@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -95,20 +96,23 @@ class Correcting(QObject):
     # Opening and closing
 
     def begin(self, run: Run) -> None:
-        """Correct the mask of a run at the present threshold; a correction that is open stays on disk as it is."""
+        """Correct the mask of a run at the present threshold, or its pseudo-mask where the engine made one.
+
+        A correction that is open stays on disk as it is.
+        """
         study, series, volume = self._session.study, self._session.series, self._session.volume
         if study is None or series is None or volume is None or run.percentiles.shape != volume.shape or self.busy:
             return
         self.close()
         affine = tuple(tuple(float(value) for value in row) for row in volume.affine)
         how, extras = run.result.provenance, run.result.extras
-        about = About(
-            series.uid, study.uid, self.reader, volume.shape, affine, volume.slice_axis, run.key, run.engine,
-            run.title, how.model_digest, self._display.threshold,
-        )  # fmt: skip
         made = next((extras[name] for name in PSEUDO_MASKS if name in extras), None)
         if made is not None and made.shape != volume.shape:
             made = None
+        about = About(
+            series.uid, study.uid, self.reader, volume.shape, affine, volume.slice_axis, run.key, run.engine,
+            run.title, how.model_digest, self._display.threshold if made is None else math.nan,
+        )  # fmt: skip
 
         def show(begun: Begun) -> None:
             if begun.trouble is not None:

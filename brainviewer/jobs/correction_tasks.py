@@ -51,6 +51,11 @@ def resume(series_uid: str, reader: str, shape: tuple[int, int, int]) -> Loaded 
     return corrections.load(corrections.folder(newest)) if newest is not None else None
 
 
+def interrupted(reader: str) -> list[tuple[str, float]]:
+    """Studies whose corrections by this reader a crash interrupted, with the time of the last step."""
+    return [(about.study, at) for about, at in corrections.interrupted() if about.reader == reader]
+
+
 def operate(name: str, mask: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.uint8]:
     """A larger step on a part of the mask."""
     return mask_operations.run(name, mask, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,21 @@ class CorrectDesk(QObject):
             self._tool.paint = ""
             self.correcting.drop_stroke()
         self._follow()
+
+    def tell_interrupted(self) -> None:
+        """After the start: say which corrections a crash interrupted."""
+        job = self._host.submit("", TASKS + "interrupted", self.correcting.reader)
+        job.finished.connect(self._tell_interrupted)
+
+    def _tell_interrupted(self, found: list[tuple[str, float]]) -> None:
+        titles = {entry.uid: entry.title for entry in self._keeping.library.studies(most=10_000)}
+        for study, at in found[:1]:
+            more = f" and of {len(found) - 1} more studies" if len(found) > 1 else ""
+            self._messages.warn(
+                f"Corrections of {titles.get(study, 'a study')}{more} were interrupted on "
+                f"{datetime.fromtimestamp(at):%Y-%m-%d at %H:%M}; nothing is lost.",
+                "Open the study and choose Correct to go on.",
+            )
 
     def _follow(self) -> None:
         if self.active and self._session.complete:

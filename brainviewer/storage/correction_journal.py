@@ -178,6 +178,18 @@ def _lock(file: int) -> bool:
     return True
 
 
+def is_open(path: Path) -> bool:
+    """True while a window writes this journal."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(file)
+    finally:
+        os.close(file)
+
+
 def read(path: Path) -> bytes:
     """The bytes of a journal; b"" where there is none."""
     try:

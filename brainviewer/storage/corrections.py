@@ -109,6 +109,24 @@ def everything() -> tuple[About, ...]:
     return _abouts((folders.data_dir() / "corrections").glob(f"*/*/{ABOUT}"))
 
 
+def interrupted(most: int = 20) -> tuple[tuple[About, float], ...]:
+    """Corrections that nobody closed, with the time of the last step, newest first: left by a crash.
+
+    most: only so many of the newest are looked at.
+    """
+    found = []
+    for about in everything()[:most]:
+        path = folder(about) / JOURNAL
+        with contextlib.suppress(KnownError):
+            last = None
+            at = about.created
+            for event, _ in records(correction_journal.read(path)):
+                last, at = event, event.edit.at if event.edit is not None else at
+            if last is not None and last.kind is not Kind.CLOSED and not correction_journal.is_open(path):
+                found.append((about, at))
+    return tuple(sorted(found, key=lambda one: one[1], reverse=True))
+
+
 def _abouts(paths: Iterator[Path]) -> tuple[About, ...]:
     found = []
     for path in paths:

@@ -59,6 +59,18 @@ def test_one_that_was_not_closed_says_when_it_ended(about: About) -> None:
     journal.close()
 
 
+def test_only_corrections_that_nobody_closed_or_has_open_were_interrupted(about: About) -> None:
+    journal, correction = corrected(about, 8)
+    assert corrections.interrupted() == ()  # still open here
+    os.close(journal._file)
+    journal._file = None
+    ((found, at),) = corrections.interrupted()
+    assert found == about
+    assert at == max(edit.at for edit in (*correction.edits, *correction.undone))
+    Journal(corrections.folder(about) / JOURNAL, corrections.load(corrections.folder(about)).place).close()
+    assert corrections.interrupted() == ()
+
+
 def test_it_can_be_gone_on_with(about: About) -> None:
     journal, correction = corrected(about, 10)
     journal.close()
