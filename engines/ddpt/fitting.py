@@ -56,14 +56,14 @@ def fit(cohort: Cohort, out: Path, settings: Settings, device: Device, *, resume
     trainer.run(folder / "prompts", resume=resume, report=report)
     if isinstance(backbone, ClipBackbone):
         settings = dataclasses.replace(settings, clip_digest=digest)
-    card = _card(cohort, train, settings, time.monotonic() - started)
+    card = _card(cohort, train, settings, backbone.size, time.monotonic() - started)
     nobody = HealthyScores()
     nobody.add("none", np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
     weights = gathered(stored_networks(backbone, trainer.prompts))
     model_package.write(out, card, weights, nobody.build().to_arrays(), half=True)
 
 
-def _card(cohort: Cohort, train: list[Sample], settings: Settings, seconds: float) -> ModelCard:
+def _card(cohort: Cohort, train: list[Sample], settings: Settings, size: int, seconds: float) -> ModelCard:
     modalities = {sample.modality for sample in train}
     return ModelCard(
         engine=CARD.key,
@@ -71,7 +71,7 @@ def _card(cohort: Cohort, train: list[Sample], settings: Settings, seconds: floa
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         modality=modalities.pop() if len(modalities) == 1 else "",
         settings=dataclasses.asdict(settings),
-        preparation={"normalisation": "tissue", "size": settings.size, "margin": settings.margin},
+        preparation={"normalisation": "tissue", "size": size, "margin": settings.margin},
         training_data=(
             TrainingData(
                 cohort=cohort.name,
