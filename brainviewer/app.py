@@ -25,6 +25,7 @@ from brainviewer.jobs.detecting import DETECT, Detecting
 from brainviewer.jobs.finding import Finding
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.keeping import Keeping
+from brainviewer.jobs.mapping import Mapping
 from brainviewer.jobs.masking import Masking
 from brainviewer.jobs.measuring import Measuring
 from brainviewer.jobs.opening import Opening
@@ -141,7 +142,8 @@ class Viewer:
         self.workspaces.add("Correct", images, "Correct the mask of a run (Ctrl+3)")
         self.workspaces.add("Train", TrainView(self.training, self.settings), "Learn from corrections (Ctrl+4)")
         delivering = Delivering(self.session, self.display, self.messages, self.reading)
-        self.report = ReportDesk(delivering, self.session, self.display, self.theme)
+        mapping = Mapping(self.session, self.messages, self.reading)
+        self.report = ReportDesk(delivering, mapping, self.session, self.display, self.theme)
         self.workspaces.add("Report", self.report, "The report as it will be printed (Ctrl+5)")
         self.workspaces.switched.connect(lambda name: self.correct.set_active(name == "Correct"))
         self.engines_panel = EnginesPanel(self.session, self.detecting, self.settings, self.theme)

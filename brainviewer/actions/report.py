@@ -37,5 +37,13 @@ def menu(at: Context) -> Menu:
                 ("Ctrl+E",),
                 enabled=desk.has_report,
             ),
+            None,
+            Action(
+                "report.map",
+                "Add a parametric map ...",
+                "Lay a DICOM map of healthy percentiles over the series in view",
+                desk.choose_map,
+                enabled=at.has_volume,
+            ),
         ),
     )

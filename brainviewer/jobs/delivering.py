@@ -38,7 +38,8 @@ class Delivering(QObject):
 
     def wish(self) -> Wish | None:
         """All runs of the study in view at the threshold in use; None where there is none."""
-        study, runs = self._session.study, self._session.study_runs
+        # Maps that were only read have no model and are not kept.
+        study, runs = self._session.study, [run for run in self._session.study_runs if run.model]
         if study is None or not runs:
             return None
         return Wish(study, tuple(run.key for run in runs), self._display.threshold)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainviewer.jobs.gathering import gather
+from brainviewer.jobs.tasks import Detection
 from brainviewer.storage import audit, corrections, models, runs
-from brainviewer.study import Study
+from brainviewer.study import Series, Study
 from brainviewer.study.material import Material
-from engines import KnownError, Report, silent
+from engines import AnomalyResult, BadInput, KnownError, PercentileScale, Provenance, Report, silent
 
 if TYPE_CHECKING:
     from brainviewer.report.contents import Contents
@@ -115,3 +116,30 @@ def _gather(wish: Wish, key: str, report: Report) -> Material:
         raise KnownError("A run is still being stored.", "Try again in a moment.")
     own = [one for series in wish.study.series for one in corrections.of_series(series.uid) if one.run == key]
     return gather(folder, wish.study, wish.threshold, own[0] if own else None, report=report)
+
+
+def read_map(path: Path, series: Series, slice_axis: int) -> Detection:
+    """A parametric map of healthy percentiles as something the views can show, on the series' grid.
+
+    It knows no slice scores and no model. Raises BadInput for maps of other values: without a scale of healthy tissue
+    their numbers mean nothing here.
+    """
+    from brainviewer.reading.dicom_layers import read_layers
+
+    layers = [layer for layer in read_layers(path, series) if layer.kind == "map"]
+    if not layers or layers[0].unit != "%":
+        raise BadInput(
+            f"{path.name} is no map of healthy percentiles.", "BrainViewer exports one as ENGINE_percentiles.dcm."
+        )
+    values = layers[0].values
+    if not values.any():
+        raise BadInput(f"No part of {path.name} lies inside the series in view.", "It may belong to another scan.")
+    others = tuple(axis for axis in range(3) if axis != slice_axis)
+    unknown = np.full(series.shape[slice_axis], np.nan, np.float32)
+    ends = np.array([0.0, 100.0])
+    how = Provenance("", layers[0].algorithm or path.stem, "", {}, "", "", 0.0, series.uid)
+    result = AnomalyResult(
+        values, PercentileScale(ends, ends), values > 0, slice_axis, values.max(axis=others), unknown,
+        float("nan"), float("nan"), 99.0, how,
+    )  # fmt: skip
+    return Detection(result, values)

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from brainviewer.jobs.delivering import PREVIEW_DPI, Delivering
 from brainviewer.jobs.delivery import Paper
+from brainviewer.jobs.mapping import Mapping
 from brainviewer.panels.export_dialog import ExportDialog
 from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.theme import GRID, Theme
@@ -39,9 +40,12 @@ FORMS = "PDF (*.pdf);;HTML (*.html)"
 class ReportDesk(QWidget):
     """The workspace. It asks for pages only while it is on show."""
 
-    def __init__(self, delivering: Delivering, session: Session, display: Display, theme: Theme) -> None:
+    def __init__(
+        self, delivering: Delivering, mapping: Mapping, session: Session, display: Display, theme: Theme
+    ) -> None:
         super().__init__()
         self._delivering, self._session, self._theme = delivering, session, theme
+        self.mapping = mapping
         self._folder = ""
         self._pending = True
         self._pages = _Pages()
@@ -123,6 +127,12 @@ class ReportDesk(QWidget):
         if dialog.exec():
             self._folder = str(dialog.folder)
             self._delivering.export(dialog.formats, dialog.folder, dialog.deidentify)
+
+    def choose_map(self) -> None:
+        """Ask for a parametric map, and lay it over the series in view."""
+        name, _ = QFileDialog.getOpenFileName(self, "Add a parametric map", self._folder, "DICOM (*.dcm *)")
+        if name:
+            self.mapping.add(Path(name))
 
     def showEvent(self, event: object) -> None:  # noqa: N802
         """Come up to date when the workspace is chosen."""

@@ -55,6 +55,23 @@ def test_runs_are_exported(reported, qtbot, tmp_path):
     assert [one.what for one in audit.entries()][-1] == "export"
 
 
+def test_exported_maps_open_again_as_a_heatmap(reported, qtbot, tmp_path):
+    import numpy as np
+
+    reported.report._delivering.export(["parametric-map"], tmp_path / "out", deidentify=False)
+    qtbot.waitUntil(lambda: len(list((tmp_path / "out").rglob("*.dcm"))) > 2, timeout=60_000)
+    qtbot.waitUntil(lambda: not reported.reading.jobs, timeout=60_000)
+    run = reported.session.active_run
+    (path,) = (tmp_path / "out").glob("*_percentiles.dcm")
+    reported.report.mapping.add(path)
+    qtbot.waitUntil(lambda: reported.session.active_run is not run, timeout=60_000)
+    assert np.array_equal(reported.session.active_run.percentiles, run.percentiles)
+    assert len(reported.report._delivering.wish().keys) == 1
+    (raw,) = (tmp_path / "out").glob("*_heatmap.dcm")
+    reported.report.mapping.add(raw)
+    qtbot.waitUntil(lambda: reported.message_bar.shown is not None, timeout=60_000)
+
+
 def test_the_dialog_needs_a_format_and_a_folder(viewer, qtbot, tmp_path):
     dialog = ExportDialog(viewer.theme, "", viewer.window)
     qtbot.addWidget(dialog)
