@@ -56,6 +56,10 @@ class HealthyScores:
         if np.isfinite(score):
             self._studies.setdefault(subject, []).append(float(score))
 
+    def add_study(self, subject: str, score: float) -> None:
+        """Take in a study's score that could not be told before all volumes were seen."""
+        self._studies.setdefault(subject, []).append(float(score))
+
     def build(self) -> Calibration:
         """The calibration of everything taken in; raises BadCohort when there was nothing."""
         if not self._values or not any(len(scores) for _, scores, _ in self._slices):

@@ -22,6 +22,7 @@ from engines.healthy import HealthyScores
 from engines.itermask3d.healthy_curves import HealthyCurves, gamma_of
 from engines.itermask3d.healthy_error import HealthyError, pooled
 from engines.itermask3d.preparation import Grid, prepare
+from engines.itermask3d.scoring import study_score
 from engines.itermask3d.settings import Settings
 from engines.samples import Sample
 
@@ -52,13 +53,19 @@ def healthy_scales(
         curves.append(engine.whole_curve(grid))
     gamma = chosen.gamma or gamma_of(np.stack(curves), chosen.healthy_step, chosen.y_limit)
     engine.settings = replace(engine.settings, gamma=gamma)
+    errors, plain = [], []
     for done, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
         report(2 * len(samples) + done, total, f"calibrating on {sample.subject}")
         engine.healthy_error = HealthyError.measured(_others(sums, done).sum(0))
-        engine.healthy_curves = HealthyCurves.measured(_others(curves, done), gamma)
-        _add(scores, engine, sample, grid, curves[done])
+        error, score = _add(scores, engine, sample, grid, curves[done])
+        errors.append(np.array(error))
+        plain.append(score)
+    for own, sample in enumerate(samples):
+        healthy = HealthyCurves.measured(_others(curves, own), _others(errors, own), gamma)
+        unusual = healthy.distance(curves[own], float(errors[own]))
+        scores.add_study(sample.subject, unusual if chosen.score == "unusual" else plain[own])
     engine.healthy_error = HealthyError.measured(np.stack(sums).sum(0))
-    engine.healthy_curves = HealthyCurves.measured(np.stack(curves), gamma)
+    engine.healthy_curves = HealthyCurves.measured(np.stack(curves), np.stack(errors), gamma)
     return {
         **scores.build().to_arrays(),
         **engine.healthy_error.to_arrays(),
@@ -66,13 +73,17 @@ def healthy_scales(
     }
 
 
-def _add(scores: HealthyScores, engine: IterMask3d, sample: Sample, grid: Grid, curve: NDArray[np.float64]) -> None:
+def _add(
+    scores: HealthyScores, engine: IterMask3d, sample: Sample, grid: Grid, curve: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Take in heatmap and slices of one volume; its final mean error, and its score."""
     volume = load_volume(sample)
     # Phase B can do without phase A's masks only where it starts with the whole brain.
-    known = curve if engine.settings.start == "brain" else None
-    result = engine.result(volume, engine.search(grid, curve=known), time.monotonic())
+    found = engine.search(grid, curve=curve if engine.settings.start == "brain" else None)
+    result = engine.result(volume, found, time.monotonic())
     heights = slice_heights(result.region, volume.affine, volume.slice_axis)
-    scores.add(sample.subject, result.heatmap[result.region], result.slice_scores, heights, result.score)
+    scores.add(sample.subject, result.heatmap[result.region], result.slice_scores, heights)
+    return study_score(grid, found.curve, found.shrunk, engine.healthy_curves, "error"), result.score
 
 
 def _others(values: Sequence[NDArray[np.float64]], own: int) -> NDArray[np.float64]:

@@ -34,25 +34,46 @@ Scores = dict[str, dict[str, list[float]]]
 
 
 def measure(
-    engine: IterMask3d, cohort: Cohort, kinds: Sequence[str], severities: Sequence[float], report: Report = silent
+    engine: IterMask3d,
+    cohort: Cohort,
+    kinds: Sequence[str],
+    severities: Sequence[float],
+    each: int = 0,
+    report: Report = silent,
 ) -> Scores:
-    """The study scores of every normal volume of a cohort, clean and corrupted."""
+    """The study scores of every normal volume of a cohort, clean and corrupted.
+
+    each: corrupt only so many volumes with each kind and severity, in turn; 0 = all.
+    """
     samples = cohort.select(label="normal").samples
     if not samples:
         raise BadCohort(f"{cohort.path} has no normal volume here.", "Choose another split.")
     found: Scores = {}
-    plan = [(CLEAN, 0.0), *((kind, severity) for kind in kinds for severity in severities)]
-    for number, sample in enumerate(samples):
+    chosen = plan(len(samples), kinds, severities, each)
+    done, total = 0, sum(map(len, chosen))
+    for number, (sample, tasks) in enumerate(zip(samples, chosen, strict=True)):
         grid = prepare(load_volume(sample), engine.settings)
-        for place, (kind, severity) in enumerate(plan):
+        for kind, severity in tasks:
             name = kind if kind == CLEAN else f"{kind} {severity:g}"
-            report(number * len(plan) + place, len(samples) * len(plan), f"{sample.subject}: {name}")
-            spoiled = grid if kind == CLEAN else spoil(grid, kind, severity, seed=number)
-            seen = engine.search(spoiled)
+            report(done, total, f"{sample.subject}: {name}")
+            seen = engine.search(grid if kind == CLEAN else spoil(grid, kind, severity, seed=number))
             for score in SCORES:
                 value = study_score(grid, seen.curve, seen.shrunk, engine.healthy_curves, score)
                 found.setdefault(name, {}).setdefault(score, []).append(value)
+            done += 1
     return found
+
+
+def plan(
+    subjects: int, kinds: Sequence[str], severities: Sequence[float], each: int = 0
+) -> list[list[tuple[str, float]]]:
+    """For each subject what is done to it: kind and severity, first nothing."""
+    tasks: list[list[tuple[str, float]]] = [[(CLEAN, 0.0)] for _ in range(subjects)]
+    cells = [(kind, severity) for kind in kinds for severity in severities]
+    for place, cell in enumerate(cells):
+        for turn in range(min(each or subjects, subjects)):
+            tasks[(place * (each or subjects) + turn) % subjects].append(cell)
+    return tasks
 
 
 def spoil(grid: Grid, kind: str, severity: float, seed: int) -> Grid:
@@ -84,6 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--severity", type=float, action="append", help="may be given several times; 0.5")
     parser.add_argument("--kind", choices=tuple(ARTEFACTS), action="append", help="all of them")
+    parser.add_argument("--each", type=int, default=0, help="volumes to corrupt with each kind and severity; all")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     parser.add_argument("--out", type=Path, help="also write every score as JSON")
     chosen = parser.parse_args(arguments)
@@ -91,7 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
         engine = IterMask3d(chosen.model, chosen.device)
         cohort = read_cohort(chosen.cohort).select(split=chosen.split)
         with progress() as report:
-            scores = measure(engine, cohort, chosen.kind or list(ARTEFACTS), chosen.severity or [0.5], report)
+            kinds, severities = chosen.kind or list(ARTEFACTS), chosen.severity or [0.5]
+            scores = measure(engine, cohort, kinds, severities, chosen.each, report)
     except KnownError as error:
         print(f"quality: {error}", file=sys.stderr)  # noqa: T201
         return 1

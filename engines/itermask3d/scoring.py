@@ -45,13 +45,14 @@ def slice_scores(heat: Maps, region: NDArray[np.bool_], axis: int) -> Maps:
     """Mean of the heatmap over the brain in each slice along `axis`: (slices,), NaN where there is hardly any brain."""
     others = tuple(other for other in range(3) if other != axis)
     voxels = region.sum(others)
-    means = heat.sum(others, where=region) / np.maximum(voxels, 1)
+    means = heat.sum(others, np.float64, where=region) / np.maximum(voxels, 1)
     return np.where(voxels >= min(FEWEST_VOXELS, voxels.max()), means, np.nan).astype(np.float32)
 
 
 def study_score(grid: Grid, curve: Floats, shrunk: Shrunk, healthy: HealthyCurves, kind: Score) -> float:
-    """The share of the brain in the final mask, the mean error inside the brain, or the curve's unlikeness."""
-    if kind == "curve":
-        return healthy.distance(curve)
-    found = shrunk.masks[-1] if kind == "mask" else shrunk.error
-    return float(found.sum()) / float(grid.brain.sum())
+    """The share of the brain in the final mask, the mean error inside the brain, or how unusual curve and error are."""
+    voxels = float(grid.brain.sum())
+    if kind == "mask":
+        return float(shrunk.masks[-1].sum()) / voxels
+    error = float(shrunk.error.sum()) / voxels
+    return error if kind == "error" else healthy.distance(curve, error)

@@ -10,7 +10,7 @@ from engines.errors import BadInput
 LEAST_SIDE = 32  # the deepest average pooling needs two voxels
 Mode = Literal["exact", "fast"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-Score = Literal["mask", "error", "curve"]
+Score = Literal["mask", "error", "unusual"]
 SCORES: tuple[Score, ...] = get_args(Score)
 MOST_ITERATIONS = 31  # one bit each in the result's iteration masks
 
@@ -27,7 +27,8 @@ class Settings:
     whole_brain: share of training masks that cover the whole brain, as the first one of a detection does (0 published).
     augment: mirror, turn, scale, re-shade and trim training volumes ("reference": quarter turns of one in ten).
     batch, iterations, learning_rate: of Adam. decay: "linear" falls to zero over the second half, "reference" to a
-        tenth after 60 %. ema: decay of the averaged weights used for detection; 0 = off.
+        tenth after 60 %. ema: decay of the averaged weights used for detection; 0 = off. settle: training volumes on
+        which their batch norms' statistics are measured.
     gamma: slope of the threshold curve above which an error counts as abnormal (published: 0.05 and 0.01); 0 = the
         slope that healthy volumes have at their healthy_step-th percentile, measured by `calibrate`.
     y_limit: errors beyond it are left out of the fit. uncrossed: the percentile taken where no slope exceeds gamma:
@@ -41,7 +42,7 @@ class Settings:
     heat: the heatmap shows the error of the last pass (published) or the mean over the passes of phase B.
     smooth_mm: Gaussian sigma of the heatmap inside the brain; 0 as published.
     score: what a study's score is: the share of the brain in the final mask, the mean error inside the brain (both
-        published), or how far the volume's curve of error percentiles lies from healthy ones ("curve").
+        published), or how far error and percentile curve lie from those of healthy brains, to either side ("unusual").
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
     """
 
@@ -57,6 +58,7 @@ class Settings:
     learning_rate: float = 1e-3
     decay: Literal["linear", "reference"] = "linear"
     ema: float = 0.99
+    settle: int = 12
     gamma: float = 0.0
     healthy_step: int = 98
     y_limit: float = 10.0
@@ -70,7 +72,7 @@ class Settings:
     relative: bool = True
     heat: Literal["last", "mean"] = "mean"
     smooth_mm: float = 4.0
-    score: Score = "mask"
+    score: Score = "unusual"
     checkpoint_every: int = 500
     seed: int = 0
 
@@ -82,6 +84,8 @@ class Settings:
         for step in (self.healthy_step, self.uncrossed):
             if not 1 <= step <= 100:
                 raise BadInput(f"IterMask3D's percentiles run from 1 to 100: {step} is none.")
+        if self.settle < 1:
+            raise BadInput(f"IterMask3D settles on at least one volume, not {self.settle}.")
         if self.gamma < 0:
             raise BadInput(f"IterMask3D's gamma cannot be negative: {self.gamma:g}.")
         if not 1 <= self.coarse_step <= 20 or 100 % self.coarse_step:
@@ -107,6 +111,7 @@ class Settings:
                 relative=False,
                 heat="last",
                 smooth_mm=0.0,
+                score="mask",
             )
         raise BadInput(f"IterMask3D has no preset '{name}'.", "Choose 'default' or 'paper'.")
 
@@ -115,5 +120,5 @@ class Settings:
         """A model that trains in seconds, for tests of the mechanics."""
         return replace(
             cls(), size=(32, 32, 32), voxel_mm=6.0, width=2, radius=8, batch=1, iterations=6, checkpoint_every=3,
-            mode="fast", coarse_step=20, max_iterations=10,
+            settle=2, mode="fast", coarse_step=20, max_iterations=10,
         )  # fmt: skip

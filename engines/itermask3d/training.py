@@ -22,8 +22,6 @@ from engines.itermask3d.settings import Settings
 from engines.samples import Cohort
 from engines.training import TrainingState, averaged_copy, linear_decay, train
 
-SETTLING = 12  # volumes to measure batch norms on; 30 do no better
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Healthy:
@@ -155,7 +153,7 @@ class Trainer:
 
     @torch.no_grad()
     def _settle(self, network: nn.Module) -> None:
-        """Measure the batch norms' statistics of averaged weights anew, on the same SETTLING training volumes.
+        """Measure the batch norms' statistics of averaged weights anew, always on the same training volumes.
 
         Running statistics remember about ten volumes, and those under a whole-brain mask look quite different from the
         others: with them a network's validation error was a third higher, and jumped.
@@ -168,7 +166,7 @@ class Trainer:
         was_training = network.training
         network.train()
         random = torch.Generator(self.device).manual_seed(self.settings.seed)
-        for _ in range(SETTLING):
+        for _ in range(self.settings.settle):
             volume, mask = self._drawn(random)
             network(self._input(volume[None], mask[None], random))
         network.train(was_training)

@@ -102,7 +102,10 @@ def test_gamma_is_what_healthy_brains_have(engine: IterMask3d, phantom_cohort: C
         slopes.append(found.slopes[engine.settings.healthy_step - 1])
     assert engine.model_card.settings["gamma"] == 0
     assert 0.9 * min(slopes) <= engine.settings.gamma <= 1.1 * max(slopes)
-    assert engine.healthy_curves.distance(curve) < 4
+    usual = float(np.exp(engine.healthy_curves.error[0]))
+    assert engine.healthy_curves.distance(curve, usual) < 4
+    for factor in (0.1, 10.0):  # filled in too well, as a blurred scan is, or too badly
+        assert engine.healthy_curves.distance(factor * curve, factor * usual) > 4
 
 
 def test_the_lesion_stands_out(result: AnomalyResult, ill: phantoms.Phantom) -> None:
@@ -128,6 +131,10 @@ def test_phase_b_may_start_with_the_chosen_mask_or_composite(engine: IterMask3d,
 def test_quality_compares_corrupted_with_clean_scans(
     engine: IterMask3d, phantom_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    plan = quality.plan(3, ["noise", "blur"], [0.5, 1.0], each=2)
+    assert [len(tasks) for tasks in plan] == [4, 4, 3]  # two of each kind and severity in turn, and each one clean
+    cells = [("noise", 0.5), ("noise", 1.0), ("blur", 0.5), ("blur", 1.0)]
+    assert sorted(task for tasks in plan for task in tasks[1:]) == sorted(2 * cells)
     scores = quality.measure(engine, phantom_cohort.select(split="test"), ["noise"], [1.0])
     assert set(scores) == {"clean", "noise 1"}
     assert all(len(values) == 3 for kinds in scores.values() for values in kinds.values())

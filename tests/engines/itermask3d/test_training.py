@@ -11,7 +11,7 @@ import torch
 from engines.errors import Cancelled
 from engines.itermask3d.augmentation import quarter_turned, varied
 from engines.itermask3d.settings import Settings
-from engines.itermask3d.training import SETTLING, Healthy, Trainer
+from engines.itermask3d.training import Healthy, Trainer
 
 CPU = torch.device("cpu")
 TINY = replace(Settings.tiny(), iterations=6, checkpoint_every=2, batch=1)
@@ -60,7 +60,7 @@ def test_averaged_weights_get_statistics_of_their_own(tmp_path: Path) -> None:
     hook = network.down[0].first.conv.register_forward_hook(lambda _m, _i, out: seen.append(out.var((0, 2, 3, 4))))
     network.train()
     with torch.no_grad():
-        for _ in range(SETTLING):
+        for _ in range(TINY.settle):
             volume, mask = trainer._drawn(drawn)
             network(trainer._input(volume[None], mask[None], drawn))
     hook.remove()
