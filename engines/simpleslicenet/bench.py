@@ -13,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engines import device as devices
 from engines.blocks.patch_features import aggregate, feature_size, pool_slices
-from engines.blocks.slab_features import CHUNK
+from engines.blocks.place_memory import distances
+from engines.blocks.slab_features import CHUNK, Slabs
 from engines.blocks.slice_encoder import TO_STRIDE_16, TO_STRIDE_32, random_encoder
+from engines.contract import silent
 from engines.simpleslicenet.inference import ROWS
 from engines.simpleslicenet.settings import Settings
 from engines.simpleslicenet.training import condition, new_flow
@@ -23,7 +25,7 @@ SLICES = 96
 
 
 def bench(device: str = "auto", settings: Settings | None = None) -> list[dict[str, Any]]:
-    """Seconds, FLOPs, FLOP/s and peak memory of features, flow and both together for SLICES slices.
+    """Seconds, FLOPs, FLOP/s and peak memory of features, flow, both together and distances for SLICES slices.
 
     The small forms come first, since the peak memory of a process never falls.
     """
@@ -35,6 +37,7 @@ def bench(device: str = "auto", settings: Settings | None = None) -> list[dict[s
     whole = random_encoder(settings.backbone, 0, TO_STRIDE_32).to(chosen.torch)
     width = feature_size(encoder.channels[1:3], settings.features)
     flow = new_flow(settings, width).to(chosen.torch).requires_grad_(False)
+    memory = torch.randn(settings.memory, width)
     kept: dict[str, Tensor] = {}
 
     def features(part: int, cut: bool, closed: bool) -> Tensor:
@@ -45,6 +48,11 @@ def bench(device: str = "auto", settings: Settings | None = None) -> list[dict[s
             found.append(form(maps[1], maps[2], settings.features))
         kept["slabs"] = pool_slices(torch.cat(found), settings.slices, settings.slices)
         return kept["slabs"]
+
+    def apart() -> Tensor:
+        inside = torch.ones(kept["slabs"][:, 0].shape, dtype=torch.bool)
+        slabs = Slabs(kept["slabs"], torch.zeros(len(inside)), inside)
+        return distances(memory, slabs, False, chosen, silent)
 
     def likelihood(rows: int) -> Tensor:
         slabs = kept["slabs"]
@@ -57,7 +65,8 @@ def bench(device: str = "auto", settings: Settings | None = None) -> list[dict[s
     fast = [
         _measured("features, fast (cut encoder, closed form, chunks)", lambda: features(few, True, True), chosen),
         _measured(f"flow, fast (chunks of {many})", lambda: likelihood(many), chosen),
-        _measured("volume, fast", lambda: (features(few, True, True), likelihood(many))[1], chosen),
+        _measured("volume, fast (both)", lambda: (features(few, True, True), likelihood(many))[1], chosen),
+        _measured(f"distances to {settings.memory} remembered places (FLOPs not counted)", apart, chosen),
     ]
     # A quarter of the volume at once: all of it needs some gigabytes for the unfolded maps alone.
     plain = [

@@ -83,10 +83,10 @@ class Settings:
     warm_up: float = 0.05
     heatmap: Literal["likelihood", "contrast"] = "likelihood"
     score: Literal["calibrated", "plos", "arxiv"] = "calibrated"
-    distance_share: float = 0.0
+    distance_share: float = 0.5
     memory: int = 4000
     own_median: bool = True
-    smooth_px: float = 4.0
+    smooth_px: float = 6.0
     slice_share: float = 0.05
     held_out: float = 0.15
     checkpoint_every: int = 50
@@ -131,6 +131,7 @@ class Settings:
             lesion_share=0.0,
             changed=False,
             distance_share=0.0,
+            smooth_px=4.0,
             subjects=1,
             decay="none",
         )
