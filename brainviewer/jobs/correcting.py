@@ -22,7 +22,7 @@ from brainviewer.state.session import Session
 from brainviewer.storage import corrections
 from brainviewer.storage.correction_records import Event, Kind, Place
 from brainviewer.storage.corrections import About, Loaded, Version
-from brainviewer.study.brush import Guide, Stroke, above, alike
+from brainviewer.study.brush import Stroke, above, alike
 from brainviewer.study.correction import Correction
 from brainviewer.study.mask_edit import Box, Edit, slice_box, tight, whole
 from engines import KnownError
@@ -51,7 +51,8 @@ class Spot:
 class Correcting(QObject):
     """The correction of the series in view, if there is one. The views' painter: see render.interaction.
 
-    reader: who corrects; a correction belongs to one reader.
+    reader: who corrects; a correction belongs to one reader. heatmap: gives the healthy percentiles, on the grid in
+    view, that hold the brush back.
 
     Signals:
         opened: another correction, or none, is open.
@@ -73,6 +74,7 @@ class Correcting(QObject):
         self._stroke: Stroke | None = None
         self._job: Job | None = None
         self.reader = "Reader"
+        self.heatmap: Callable[[], NDArray[np.float32] | None] = lambda: None
         self.correction: Correction | None = None
         self.about: About | None = None
         self.interrupted: float | None = None
@@ -180,18 +182,18 @@ class Correcting(QObject):
         volume = self._session.volume
         if not self.ready or self.correction is None or volume is None:
             return
-        guide = None if erase else self._guide(voxel)
+        guide = None
+        if not erase and self._tool.guide == "heatmap":
+            percentiles = self.heatmap()
+            if percentiles is None or percentiles.shape != volume.shape:
+                self._messages.note("There is no heatmap to hold the brush back.", "Run an engine, or press G.")
+                return
+            guide = above(percentiles, self._tool.guide_percentile)
+        elif not erase and self._tool.guide == "intensity":
+            guide = alike(volume.voxels, volume.affine, voxel, self._tool.radius_mm)
         axis_painted = None if self._tool.solid else axis
         self._stroke = Stroke(self.correction, volume.affine, int(not erase), self._tool.radius_mm, axis_painted, guide)
         self.move(voxel)
-
-    def _guide(self, voxel: NDArray[np.float64]) -> Guide | None:
-        run, volume = self._session.active_run, self._session.volume
-        if self._tool.guide == "heatmap" and run is not None and volume is not None:
-            return above(run.percentiles, self._tool.guide_percentile)
-        if self._tool.guide == "intensity" and volume is not None:
-            return alike(volume.voxels, volume.affine, voxel, self._tool.radius_mm)
-        return None
 
     def move(self, voxel: NDArray[np.float64]) -> None:
         """The brush goes on."""

@@ -59,7 +59,8 @@ class CorrectBar(QWidget):
         layout = column(self._notice, self._begin_line, self._tools, spacing=0)
         self.setLayout(layout)
         self.setAccessibleName("Correction tools")
-        desk.changed.connect(self.refresh)
+        for changed in (desk.changed, desk.moved):
+            changed.connect(self.refresh)
         self.refresh()
 
     # Making it

@@ -36,9 +36,11 @@ class CorrectDesk(QObject):
 
     Signals:
         changed: what can be done, or what is to be told, is another.
+        moved: another slice is in view.
     """
 
     changed = Signal()
+    moved = Signal()
 
     def __init__(
         self,
@@ -69,8 +71,10 @@ class CorrectDesk(QObject):
         correcting.changed.connect(self.changed)
         for arrived in (session.volume_changed, session.volume_filled):
             arrived.connect(self._follow)
-        for other in (session.runs_changed, cursor.moved, tool.changed):
+        cursor.moved.connect(self.moved)
+        for other in (session.runs_changed, tool.changed):
             other.connect(self.changed)
+        correcting.heatmap = self._heatmap
 
     # Coming and going
 
@@ -140,6 +144,13 @@ class CorrectDesk(QObject):
         if volume is None or not self._session.complete or volume.is_picture and volume.voxels.ndim != 3:
             return ()
         return tuple(run for run in self._aligning.runs if run.percentiles.shape == volume.shape)
+
+    def _heatmap(self) -> NDArray[np.float32] | None:
+        """What holds the brush back, on the grid in view: the heatmap in view, else the one it began with."""
+        runs, active, about = self.runs, self._session.active_run, self.correcting.about
+        keys = [active.key if active is not None else "", about.run if about is not None else ""]
+        found = next((run for key in keys for run in runs if run.key == key), runs[-1] if runs else None)
+        return found.percentiles if found is not None else None
 
     @property
     def voxel(self) -> tuple[int, int, int]:

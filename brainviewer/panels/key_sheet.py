@@ -33,26 +33,26 @@ MOUSE_ALWAYS = (
     ("Ctrl + wheel", "Zoom"),
     ("Double click", "Maximise view, and back"),
     ("Drag in the slice scores", "Go to that slice"),
-    ("Left drag with a brush", "Paint or erase a mask"),
-    ("Ctrl + left drag with a brush", "The other way round"),
-    ("Shift + wheel with a brush", "Size of the brush"),
+    ("Brush: left drag", "Paint or erase a mask"),
+    ("Brush: Ctrl + drag", "The other way round"),
+    ("Brush: Shift + wheel", "Size of the brush"),
 )
 
 
 class KeySheet(QDialog):
-    """Keys by menu on the left and in the middle, the mouse on the right."""
+    """Keys by menu on the left and in the middle, the mouse and correcting on the right."""
 
     def __init__(self, commands: Commands, scheme: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keys and mouse")
         blocks = {menu.title.replace("&", ""): _rows(tuple(menu.actions())) for menu in commands.menus}
         blocks["Mouse"] = [*MOUSE[scheme], *MOUSE_ALWAYS]
-        # The View menu is as long as all others together.
-        left = [_block(title, rows) for title, rows in blocks.items() if title not in ("View", "Mouse")]
+        # The View menu is as long as most others together, and Correct belongs to the mouse.
+        left = [_block(title, rows) for title, rows in blocks.items() if title not in ("View", "Mouse", "Correct")]
         columns = row(
             column(*left, None, spacing=GRID * 3),
             column(_block("View", blocks["View"]), None),
-            column(_block("Mouse", blocks["Mouse"]), None),
+            column(_block("Mouse", blocks["Mouse"]), _block("Correct", blocks["Correct"]), None, spacing=GRID * 3),
             None,
             margin=GRID * 3,
             spacing=GRID * 6,
@@ -63,7 +63,7 @@ class KeySheet(QDialog):
         area.setWidget(content)
         area.setWidgetResizable(True)
         self.setLayout(column(area, margin=1))
-        self.resize(1120, 560)
+        self.resize(1120, 820)
 
 
 def _rows(actions: tuple[Action, ...]) -> list[tuple[str, str]]:

@@ -61,6 +61,7 @@ class ScoresPanel(QWidget):
         """What a reader said about each slice of the volume, under the curves; None while nobody corrects."""
         if states is not None or self._strip is not None:
             self.strip.set_states(states)
+            self.strip.setVisible(self._picture.isHidden())
 
     def next_high(self, direction: int) -> None:
         """Go to the next (1) or previous (-1) slice above the threshold."""

@@ -113,6 +113,21 @@ def test_painting_does_not_draw_the_views_again_and_never_holds_up_the_window(qt
     assert busy < 0.05
 
 
+def test_the_heatmap_holds_the_brush_back_and_without_one_nothing_is_painted(qtbot, correcting):
+    correction, tool = correcting.correct.correction, correcting.tool
+    before = correction.mask.copy()
+    tool.paint, tool.guide, tool.guide_percentile, tool.radius_mm = "brush", "heatmap", 50.0, 30.0
+    drag(qtbot, correcting, at(correcting), at(correcting, 20))
+    added = (correction.mask > 0) & (before == 0)
+    percentiles = correcting.session.active_run.percentiles
+    assert (percentiles[added] > 50.0).all()
+    correcting.correcting.undo()
+    correcting.session.remove_run(correcting.session.active_run.key)
+    drag(qtbot, correcting, at(correcting), at(correcting, 20))
+    assert np.array_equal(correction.mask, before)
+    assert "no heatmap" in correcting.message_bar.shown.text
+
+
 def test_verdicts_by_key_are_said_shown_and_counted(qtbot, correcting):
     view, desk = correcting.viewport.view, correcting.correct
     for key, state in (
