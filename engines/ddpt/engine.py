@@ -108,7 +108,7 @@ class Ddpt:
             scores,
             study_score(scores, self.calibration.slices.standardised(scores, heights)),
             provenance,
-            {"pseudo-mask": on_volume(stack, masks).astype(np.float32), **self._single_maps(stack, found)},
+            {"pseudo mask": on_volume(stack, masks).astype(np.float32), **self._single_maps(stack, found)},
             heights=heights,
         )
 

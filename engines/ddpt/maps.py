@@ -14,7 +14,7 @@ from torch.nn import functional
 from engines.ddpt.network import Backbone, DualPrompts, glance, watched
 from engines.ddpt.settings import Settings
 
-MAPS = ("class token attention", "class-discriminative attention", "likeness to the class texts")
+MAPS = ("class token attention", "class difference", "likeness to texts")
 LEAST_BRAIN = 0.1  # a place with less brain in it shows nothing
 GUIDE_EPSILON = 1e-3  # variance of grey levels (0..1) below which the filter sees no edge
 SMALL = 1e-8
