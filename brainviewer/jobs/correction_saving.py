@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from brainviewer.state.messages import Messages
-from brainviewer.storage import corrections
+from brainviewer.storage import audit, corrections
 from brainviewer.storage.correction_journal import Journal
 from brainviewer.storage.correction_records import Event, Place
 from brainviewer.storage.corrections import JOURNAL, About
@@ -112,6 +112,8 @@ class Saving(QObject):
         self._retry.stop()
         if self._steps:
             self.keep_version(correction)
+            about, steps = self.about, self._steps
+            self._work.put(lambda: _note(about, steps))
         self._work.put(None)
         self._thread.join(10)
         if self._journal is not None:
@@ -128,3 +130,7 @@ class Saving(QObject):
         if not self._told:
             self._messages.error(error)
         self._told = True
+
+
+def _note(about: About, steps: int) -> None:
+    audit.note("edit", about.study, correction=about.key, steps=steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QDeadlineTimer, QEventLoop, QObject, Signal
 
@@ -88,6 +89,7 @@ class Keeping(QObject):
             self.library.remember(study, thumbnails.name_of(first))
         except KnownError as error:
             self._messages.error(error)
+        self._audit("open", study.uid, series=len(study.series))
         self.changed.emit()
 
     def _keep(self, run: Run, volume: Volume) -> None:
@@ -122,7 +124,13 @@ class Keeping(QObject):
             )
         except KnownError as error:
             self._messages.error(error)
+        self._audit("run", study_uid, engine=run.engine, model=how.model_digest)
         self.changed.emit()
+
+    def _audit(self, what: str, study_uid: str, **details: Any) -> None:
+        """Add to the audit trail, in the worker: it waits for the disk."""
+        job = self._reading.submit("", "brainviewer.storage.audit:note", what, study_uid, **details)
+        job.failed.connect(self._messages.error)
 
     def take(self, order: Order, key: str, done: QueuedRun) -> None:
         """Note a run of the queue, whose files are written; where its series is open it is shown."""
@@ -143,6 +151,7 @@ class Keeping(QObject):
             self.library.add_run(entry)
         except KnownError as error:
             self._messages.error(error)
+        self._audit("run", order.study, engine=order.engine, model=done.model_digest)
         self._restore()
         self.changed.emit()
 

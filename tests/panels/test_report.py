@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brainviewer.panels.export_dialog import ExportDialog
+from brainviewer.panels.theme import Theme
 from brainviewer.storage import audit
 
 pytestmark = pytest.mark.display
@@ -44,7 +45,8 @@ def test_the_report_is_saved(reported, qtbot, tmp_path, name, beginning):
     reported.report.save(tmp_path / name)
     qtbot.waitUntil(lambda: (tmp_path / name).exists(), timeout=60_000)
     assert (tmp_path / name).read_bytes().startswith(beginning)
-    qtbot.waitUntil(lambda: [one.what for one in audit.entries()] == ["report"], timeout=10_000)
+    qtbot.waitUntil(lambda: [one.what for one in audit.entries()] == ["open", "run", "report"], timeout=10_000)
+    assert audit.verify().problem == ""
 
 
 def test_runs_are_exported(reported, qtbot, tmp_path):
@@ -72,8 +74,8 @@ def test_exported_maps_open_again_as_a_heatmap(reported, qtbot, tmp_path):
     qtbot.waitUntil(lambda: reported.message_bar.shown is not None, timeout=60_000)
 
 
-def test_the_dialog_needs_a_format_and_a_folder(viewer, qtbot, tmp_path):
-    dialog = ExportDialog(viewer.theme, "", viewer.window)
+def test_the_dialog_needs_a_format_and_a_folder(qtbot, tmp_path):
+    dialog = ExportDialog(Theme("dark"), "")
     qtbot.addWidget(dialog)
     assert not dialog._go.isEnabled()
     dialog._place.setText(str(tmp_path))
