@@ -1,7 +1,8 @@
 """Learning from readers' corrections: what is held out, and when a changed model may take the place of the old one.
 
-An engine offers it by a module `finetuning` in its folder with a function `finetune` (see FineTune). The old model is
-never touched; a model that is not better is not written.
+An engine offers it by a module `finetuning` in its folder with a function `finetune` (see FineTune); the others are
+recalibrated with the studies readers called healthy (recalibrating.py). The old model is never touched; a model that is
+not better is not written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import importlib.util
 import json
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -198,10 +200,10 @@ def finetune(
     The record and checkpoints lie in `out` + ".training".
     """
     parent = model_package.read_card(model)
+    if out.resolve() == model.resolve() or out.exists():
+        raise BadInput(f"There is something at {out} already.", "Choose another folder with --out.")
     if not can_finetune(parent.engine):
-        raise BadInput(f"The engine {parent.engine} does not learn from corrected masks.", "Choose a RASALoRE model.")
-    if out.resolve() == model.resolve():
-        raise BadInput("The new model would take the old one's place.", "Choose another folder with --out.")
+        return _recalibrated(parent, model, corrected, cohort, out, device, report)
     learn: FineTune = importlib.import_module(_module(parent.engine)).finetune
     folder = out.with_name(out.name + ".training")
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +218,39 @@ def finetune(
         calibrate: Callable[..., None] = catalog.engine_class(parent.engine).calibrate
         calibrate(out, cohort, device=device, report=report)
     return Tuned(out if verdict.accepted else None, verdict, learned.before, learned.after, learned.history, record)
+
+
+def _recalibrated(
+    parent: ModelCard,
+    model: Path,
+    corrected: Sequence[CorrectedVolume],
+    cohort: Cohort,
+    out: Path,
+    device: str,
+    report: Report,
+) -> Tuned:
+    """Engines that learn from healthy scans only get new percentiles, where these mark less and lose nothing."""
+    from engines.recalibrating import recalibrate
+
+    try:
+        first, last, seconds = recalibrate(model, corrected, cohort, out, device=device, report=report)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    before, after = (Figures(overlap, overlap, marked) for overlap, marked in (first, last))
+    better = after.false_positives <= before.false_positives and after.held_out >= before.held_out - MOST_LOST
+    shares = f"{100 * before.false_positives:.3f} % -> {100 * after.false_positives:.3f} % of a healthy study is marked"
+    told = f"{shares}, Dice on corrected slices {before.held_out:.3f} -> {after.held_out:.3f}"
+    verdict = Verdict(better, f"New percentiles: {told}." if better else f"The old model stays: {told}.")
+    if better:
+        model_package.replace_card(
+            out, model_package.read_card(out).model_copy(update={"version": _next_version(parent.version)})
+        )
+    else:
+        shutil.rmtree(out, ignore_errors=True)
+    plan = Plan(model, corrected, (), cohort, out, device)
+    record = _record(parent, plan, Learned({}, before, after, seconds), verdict)
+    return Tuned(out if better else None, verdict, before, after, [], record)
 
 
 def digest_of(corrected: Sequence[CorrectedVolume]) -> str:

@@ -171,5 +171,5 @@ def test_cancel_leaves_the_old_model_as_it_was(
 
 
 def test_a_model_is_never_its_own_successor(model: Path, corrected: list[CorrectedVolume], phantom_cohort) -> None:
-    with pytest.raises(BadInput, match="old one's place"):
+    with pytest.raises(BadInput, match="something at"):
         finetuning.finetune(model, corrected, phantom_cohort, model)
