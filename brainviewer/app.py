@@ -171,23 +171,10 @@ class Viewer:
             self.status,
         )
         context = Context(
-            self.session,
-            self.cursor,
-            self.display,
-            self.tool,
-            self.messages,
-            self.opening,
-            self.detecting,
-            self.theme,
-            self.viewport,
-            self.compare,
-            self.workspaces,
-            self.strip,
-            self.engines_panel,
-            self.window,
-            self.correct,
+            self.session, self.cursor, self.display, self.tool, self.messages, self.opening, self.detecting, self.theme,
+            self.viewport, self.compare, self.workspaces, self.strip, self.engines_panel, self.window, self.correct,
             self.report,
-        )
+        )  # fmt: skip
         self.commands = Commands(menus(context), self.window, self.viewport.view)
         shown = []
         for menu in self.commands.menus:
@@ -247,6 +234,8 @@ class Viewer:
             changed.connect(self._refresh_soon)
         self._sweep = QTimer(window, singleShot=True, interval=10_000)
         self._sweep.timeout.connect(self.keeping.sweep)
+        self._take_up = QTimer(window, singleShot=True, interval=500)
+        self._take_up.timeout.connect(self.queueing.take_up)
         self._refresh = QTimer(window, singleShot=True, interval=0)
         self._refresh.timeout.connect(self.commands.refresh)
         self.messages.posted.connect(self._log)
@@ -269,7 +258,7 @@ class Viewer:
         QTimer.singleShot(100, self.strip.warm_up)
         QTimer.singleShot(1500, self.window, self.correct.tell_interrupted)
         self._sweep.start()
-        QTimer.singleShot(500, self.window, self.queueing.take_up)
+        self._take_up.start()
 
     def _warm_up_views(self) -> None:
         try:
@@ -352,6 +341,7 @@ class Viewer:
     def close(self) -> None:
         """Store settings and stop the workers. Called when the window closes."""
         self._sweep.stop()
+        self._take_up.stop()
         self.queueing.close()
         self.window.store_layout()
         for name in STORED_DISPLAY:
