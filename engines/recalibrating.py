@@ -84,9 +84,9 @@ def _figures(engine: Engine, ill: Sequence[CorrectedVolume], healthy: Sequence[C
     for one in ill:
         found = engine.detect(one.volume()).mask(DEFAULT_PERCENTILE)
         for index in np.flatnonzero(one.decided):
-            drawn, marked = (np.asarray(mask.take(index, one.slice_axis)) for mask in (one.mask, found))
+            drawn, shown = (np.asarray(mask.take(index, one.slice_axis)) for mask in (one.mask, found))
             if drawn.any():
-                overlaps.append(dice(drawn, marked))
+                overlaps.append(dice(drawn, shown))
     results = [engine.detect(one.volume()) for one in healthy]
     marked = sum(int(result.mask(DEFAULT_PERCENTILE).sum()) for result in results)
     scored = sum(int(result.region.sum()) for result in results)
