@@ -228,6 +228,10 @@ class MainWindow(QMainWindow):
         self._iterations = there
         if not self.images_only():
             self._docks[ITERATIONS].setVisible(there)
+        if there:
+            # A dock that comes back gets hardly any height by itself; its curve needs some.
+            left = [self._docks["Studies"], self._docks[ITERATIONS]]
+            self.resizeDocks(left, [460, 400], Qt.Orientation.Vertical)
 
     def images_only(self) -> bool:
         """True while all panels are hidden by F11."""

@@ -25,7 +25,7 @@ class ThresholdPlot(pg.PlotWidget):  # type: ignore[misc]
         self.hideButtons()
         self.setAntialiasing(True)
         self.setFrameShape(self.Shape.NoFrame)
-        self.setMinimumHeight(120)
+        self.setFixedHeight(160)
         self.setAccessibleName("Threshold curve")
         self.setAccessibleDescription("Percentiles of the error inside the brain, with the threshold")
         self.getAxis("left").setWidth(44)
