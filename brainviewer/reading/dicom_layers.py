@@ -77,7 +77,12 @@ def read_layers(path: Path, series: Series) -> list[Layer]:
             frames = _frames(dataset, path)
             refuse_if_too_large(int(np.prod(series.shape)), path.name)
         with damage_reported(path, "pixel data"):
-            pixels = _pixels(dataset, frames)
+            return _layers(dataset, kind, frames, _pixels(dataset, frames), series, path)
+
+
+def _layers(
+    dataset: Dataset, kind: str, frames: list[_Frame], pixels: NDArray[np.float32], series: Series, path: Path
+) -> list[Layer]:
     if kind == PARAMETRIC_MAP:
         mapped = first(_shared(dataset), "RealWorldValueMappingSequence") or Dataset()
         unit = text(first(mapped, "MeasurementUnitsCodeSequence") or Dataset(), "CodeValue")
@@ -167,13 +172,16 @@ def _lay(frames: list[_Frame], pixels: NDArray[np.float32], series: Series, path
         return same
     step, slots = _stack(frames, np.cross(row, column), LPS_TO_RAS[:3, :3] @ target[:3, :3])
     first_frame = frames[int(np.argmin(slots))]
+    refuse_if_too_large(int(np.ptp(slots) + 1) * pixels[0].size, path.name)
     grid = np.zeros((*pixels.shape[:0:-1], int(np.ptp(slots)) + 1), np.float32)  # (columns, rows, slots)
     for frame, slot in zip(frames, slots - slots.min(), strict=True):
         grid[:, :, slot] = pixels[frame.number].T
     affine = np.eye(4)
     spacing = first_frame.spacing
     affine[:3] = np.column_stack([row * spacing[1], column * spacing[0], step, first_frame.position])
-    return _resampled(grid, LPS_TO_RAS @ affine, series.shape, target)
+    # A rim of zeros: the outermost voxels reach half a voxel beyond their middles.
+    affine[:3, 3] -= affine[:3, :3].sum(axis=1)
+    return _resampled(np.pad(grid, 1), LPS_TO_RAS @ affine, series.shape, target)
 
 
 def _on_same_grid(
