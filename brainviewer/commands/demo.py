@@ -66,7 +66,8 @@ def draw(study: Path, out: Path, device: str, report: Report) -> dict[str, Any]:
         maps.append((runs[-1]["title"], volume, result))
     if len(maps) > 1:
         pictures.append(str(_side_by_side(out / "compare.png", next(iter(volumes.values())), maps)))
-    return {"study": str(study), "folder": str(out.resolve()), "pictures": pictures, "runs": runs}
+    made = str(_report(studies[0], [Path(run["results"]) for run in runs], out, report)) if runs else None
+    return {"study": str(study), "folder": str(out.resolve()), "pictures": pictures, "report": made, "runs": runs}
 
 
 def fitting(studies: list[Study], models: Iterable[Model]) -> list[Match]:
@@ -107,6 +108,17 @@ def _side_by_side(path: Path, shown: Volume, runs: list[tuple[str, Volume, Anoma
         heatmaps.append(Heatmap(*moved, title))
     save_side_by_side(shown, heatmaps, path)
     return path
+
+
+def _report(study: Study, folders: list[Path], out: Path, report: Report) -> Path:
+    """The report of all runs as PDF."""
+    from brainviewer.commands.report import known_models, write
+    from brainviewer.jobs import reporting
+    from brainviewer.jobs.gathering import gather
+
+    materials = [gather(folder, study, report=report) for folder in folders]
+    write(reporting.contents(materials, known_models(), report=report), out / "report.pdf", "A4")
+    return out / "report.pdf"
 
 
 def _keep(match: Match, volume: Volume, result: AnomalyResult, out: Path) -> dict[str, Any]:

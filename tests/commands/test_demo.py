@@ -41,6 +41,8 @@ def test_demo_is_written_without_a_screen(tmp_path: Path) -> None:
     assert bool(facts["runs"]) == _has_model_for_the_sample()
     if not facts["runs"]:
         assert NO_MODEL in done.stderr
+    else:
+        assert Path(facts["report"]).read_bytes().startswith(b"%PDF")
     for run in facts["runs"]:
         heatmap = nib.load(Path(run["results"]) / "heatmap.nii.gz")
         series = nib.load(Path(facts["study"]).parent / "nifti" / f"{run['series'].lower()}.nii.gz")
