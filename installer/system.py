@@ -83,7 +83,7 @@ def need(packages: list[str], purpose: str) -> None:
     if not can_install():
         raise Trouble(_how_to(packages, purpose))
     say(f"Installing {purpose}: {' '.join(packages)}")
-    # RUNLEVEL: no service (Orthanc) is started by installing it.
+    # RUNLEVEL: without systemd, no service (Orthanc) is started by installing it.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         done = subprocess.run(["apt-get", "-qq", *command], env=environment, capture_output=True, text=True)
@@ -122,6 +122,9 @@ def need_test_programs(finds: Callable[[str], bool] = lambda name: shutil.which(
         return
     try:
         need(packages, "programs that check DICOM and PDF files")
+        if "orthanc" in packages and shutil.which("systemctl"):
+            # The tests start an archive of their own; the package's service is not wanted.
+            subprocess.run(["systemctl", "disable", "--now", "orthanc"], capture_output=True)
     except Trouble as trouble:
         say(f"Some tests of the exports will be skipped. {trouble}")
 
