@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from brainviewer.jobs.aligning import Aligning
+from brainviewer.jobs.correcting import PSEUDO_MASKS
 from brainviewer.jobs.host import WorkerHost
 from brainviewer.jobs.job import Job
 from brainviewer.state import Display
 from brainviewer.state.masks import COLOURS, Mask, Masks
 from brainviewer.state.messages import Messages
+from brainviewer.state.run import Run
 from brainviewer.state.session import Session
 from engines import KnownError
 
+HALF = 0.5
 Grid = tuple[NDArray[np.uint8], NDArray[np.float64]]
 
 
@@ -31,6 +34,10 @@ class _Source:
     title: str
     colour: str
     origin: Path | Grid
+
+
+def _pseudo_mask(run: Run) -> NDArray[Any] | None:
+    return next((run.result.extras[name] for name in PSEUDO_MASKS if name in run.result.extras), None)
 
 
 class Masking(QObject):
@@ -86,6 +93,25 @@ class Masking(QObject):
         job.finished.connect(put)
         job.failed.connect(self._messages.error)
         return job
+
+    @property
+    def with_pseudo_mask(self) -> tuple[Run, ...]:
+        """Runs of the study whose engine made a mask besides its heatmap."""
+        return tuple(run for run in self._session.study_runs if _pseudo_mask(run) is not None)
+
+    def add_pseudo_mask(self, run: Run) -> None:
+        """Lay the mask that an engine made (its pseudo-mask) over the series in view."""
+        study, mask = self._session.study, _pseudo_mask(run)
+        series = next((one for one in study.series if one.uid == run.series_uid), None) if study else None
+        if study is None or series is None or mask is None:
+            return
+        voxels = (mask > HALF).astype(np.uint8)
+        if not voxels.any():
+            self._messages.note(f"The pseudo-mask of {run.title} is empty.")
+            return
+        title = f"Pseudo-mask, {run.title}"
+        self._sources[uuid4().hex] = _Source(study.uid, title, self._colour(), (voxels, np.array(series.affine)))
+        self._place()
 
     def remove(self, key: str) -> None:
         """Take a mask away; its file stays as it is."""

@@ -38,8 +38,8 @@ class MaskList(QWidget):
         add = QPushButton("Add a mask ...")
         add.setToolTip("Lay a drawn mask (NIfTI or DICOM segmentation) over the series in view")
         add.clicked.connect(self.add_requested)
-        self._consensus = QPushButton("Consensus")
-        self._consensus.setToolTip("A mask of what several runs put above the threshold")
+        self._consensus = QPushButton("From runs")
+        self._consensus.setToolTip("What several runs put above the threshold, or the pseudo-mask an engine made")
         self._consensus.setMenu(QMenu(self._consensus))
         self._consensus.menu().aboutToShow.connect(self._offer)
         buttons = row(add, self._consensus, None)
@@ -57,7 +57,7 @@ class MaskList(QWidget):
         for widget in self._lines:
             self._rows.addWidget(widget)
         self._hint.setVisible(not self._lines)
-        self._consensus.setVisible(len(self._aligning.runs) > 1)
+        self._consensus.setVisible(len(self._aligning.runs) > 1 or bool(self._masking.with_pseudo_mask))
 
     def _line(self, mask: Mask) -> QWidget:
         truth = self._masks.truth is mask
@@ -83,8 +83,10 @@ class MaskList(QWidget):
         menu.clear()
         count = len(self._aligning.runs)
         for least in range(2, count + 1):
-            text = f"All {count} runs" if least == count else f"At least {least} of {count} runs"
+            text = f"Where all {count} runs agree" if least == count else f"Where {least} of {count} runs agree"
             menu.addAction(text, partial(self._masking.add_consensus, least))
+        for run in self._masking.with_pseudo_mask:
+            menu.addAction(f"Pseudo-mask of {run.title}", partial(self._masking.add_pseudo_mask, run))
 
 
 def _swatch(colour: str) -> QIcon:

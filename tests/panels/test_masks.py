@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -125,3 +127,19 @@ def test_nothing_is_measured_until_somebody_looks(qtbot, masked):
     run(qtbot, masked, "one")
     qtbot.wait(500)
     assert masked.measuring.runs == ()
+
+
+def test_the_mask_an_engine_made_is_a_layer(qtbot, viewer, open_head):
+    open_head(viewer)
+    run(qtbot, viewer, "one")
+    (plain,) = viewer.session.runs
+    assert viewer.masking.with_pseudo_mask == ()
+    made = (viewer.session.volume.voxels > 800).astype(np.float32)
+    told = replace(plain, key="0" * 32, result=replace(plain.result, extras={"pseudo mask": made}))
+    viewer.session.add_run(told)
+    assert viewer.masking.with_pseudo_mask == (told,)
+    viewer.mask_list._offer()
+    (action,) = [one for one in viewer.mask_list._consensus.menu().actions() if "Pseudo-mask" in one.text()]
+    action.trigger()
+    qtbot.waitUntil(lambda: len(viewer.masks.all) == 1, timeout=20_000)
+    assert np.array_equal(viewer.masks.all[0].voxels, made > 0.5)
