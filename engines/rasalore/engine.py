@@ -25,7 +25,16 @@ from engines.preparation import SliceStack
 from engines.pseudo_masks import PseudoStore
 from engines.rasalore import CARD, packaged
 from engines.rasalore.folded import FoldedRasaLore
-from engines.rasalore.inference import Predicted, predict, shown_mask, slice_scores, study_score, top_mean
+from engines.rasalore.inference import (
+    Predicted,
+    along_the_brain,
+    gated,
+    predict,
+    shown_mask,
+    slice_scores,
+    study_score,
+    top_mean,
+)
 from engines.rasalore.pseudo_targets import Prepared, prepare, roles, small, training_sets
 from engines.rasalore.settings import Settings
 from engines.rasalore.slice_probability import SliceProbability, fitted, new_model, slice_features
@@ -53,8 +62,8 @@ class Seen:
 
     @property
     def maps(self) -> NDArray[np.float32]:
-        """Probabilities (n, 2S, 2S) inside the brain."""
-        return np.where(self.stack.foreground, self.predicted.probability, np.float32(0))
+        """Probabilities (n, 2S, 2S) inside the brain, faded in slices that are held for healthy."""
+        return np.where(self.stack.foreground, gated(self.predicted.probability, self.shown), np.float32(0))
 
 
 class RasaLoreEngine:
@@ -99,7 +108,7 @@ class RasaLoreEngine:
             ),
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
-        masks = shown_mask(predicted.probability, stack.foreground, self.settings)
+        masks = shown_mask(seen.maps, stack.foreground, self.settings)
         return self.calibration.result(
             volume,
             stack.to_volume(seen.maps),
@@ -127,9 +136,10 @@ class RasaLoreEngine:
             features = slice_features(self._slices, stack.pictures, stack.foreground, self.device, report)
             self._slices.cpu()
             shown = self._slices(features).sigmoid().numpy()
+        if self.settings.slice_factor != "none":
+            shown = along_the_brain(shown, stack.heights, self.settings.smooth_slices)
         top = top_mean(predicted.probability, stack.foreground, self.settings.top_share)
-        scores = slice_scores(top, shown, stack.heights, self.settings.smooth_slices)
-        return Seen(stack, predicted, scores, top, shown)
+        return Seen(stack, predicted, slice_scores(top, shown), top, shown)
 
     @classmethod
     def fit(

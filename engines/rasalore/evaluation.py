@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import model_package
 from engines.contract import Report, silent
 from engines.errors import BadCohort, KnownError
 from engines.files import load_mask, load_volume
 from engines.metrics import Figure, average_precision, dice, mean, overlap, ranking
+from engines.model_card import Metric
 from engines.pseudo_masks import PseudoMask, PseudoStore
 from engines.rasalore.engine import RasaLoreEngine, Seen, scored_region
 from engines.rasalore.inference import shown_mask
@@ -70,7 +72,7 @@ def evaluate(
         truth = load_mask(sample, volume)
         assert truth is not None
         seen = engine.look(volume)
-        masks = shown_mask(seen.predicted.probability, seen.stack.foreground, engine.settings)
+        masks = shown_mask(seen.maps, seen.stack.foreground, engine.settings)
         native = seen.stack.to_volume(masks.astype(np.float32)) > 0.5
         heat = seen.stack.to_volume(seen.maps)
         add(tallies["RASALoRE"], volume, truth, seen, seen.maps, native, heat, seen.scores)
@@ -109,6 +111,20 @@ def add(
     tally.slices.append((shown[seen.stack.indices], scores.astype(np.float32)))
 
 
+def metrics(found: dict[str, list[Figure]], cohort: Cohort) -> tuple[Metric, ...]:
+    """The figures as a model card holds them."""
+    command = f"python -m engines.rasalore.evaluation MODEL {cohort.path.name} --pseudo-masks FOLDER"
+    data = f"{cohort.name} {cohort.samples[0].split}"
+    return tuple(
+        Metric(
+            name=f"{figure.name}, {method}", value=figure.value, low=figure.low, high=figure.high,
+            subjects=figure.subjects, data=data, command=command, note=figure.note,
+        )
+        for method, figures in found.items()
+        for figure in figures
+    )  # fmt: skip
+
+
 def table(found: dict[str, Sequence[Figure]]) -> list[str]:
     """A Markdown table, one column a method."""
     names = list(found)
@@ -129,6 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--pseudo-masks", type=Path, help="folder of DDPT's pseudo-masks of the same subjects")
+    parser.add_argument("--into-card", action="store_true", help="write the figures into the model's card")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     chosen = parser.parse_args(arguments)
     try:
@@ -136,6 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
         store = PseudoStore.open(chosen.pseudo_masks) if chosen.pseudo_masks else None
         with progress() as report:
             found = evaluate(chosen.model, cohort, store, chosen.device, report)
+        if chosen.into_card:
+            card = model_package.read_card(chosen.model)
+            model_package.replace_card(chosen.model, card.model_copy(update={"metrics": metrics(found, cohort)}))
     except KnownError as error:
         print(f"evaluation: {error}", file=sys.stderr)  # noqa: T201
         return 1

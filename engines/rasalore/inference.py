@@ -89,17 +89,32 @@ def top_mean(probability: Maps, inside: Bools, share: float) -> Maps:
     return np.array(tops, np.float32)
 
 
-def slice_scores(top: Maps, shown: Maps, heights: Maps, sigma: float) -> Maps:
-    """Logarithm of top probability times slice probability, both (n,), smoothed along the brain.
+def along_the_brain(probability: Maps, heights: Maps, sigma: float) -> Maps:
+    """Slice probabilities (n,) smoothed over neighbours: a lesion reaches over several slices, a false alarm seldom.
 
-    A lesion reaches over neighbouring slices, a false alarm seldom does. Both factors have a floor, since healthy
-    slices differ by powers of ten and one of them must not outweigh a neighbour with a lesion.
+    In logits with a floor, so that a slice sure of its health does not outweigh a neighbour with a lesion.
     """
+    kept = np.clip(probability, FLOOR, 1 - FLOOR)
     order = np.argsort(heights)
-    product = (np.log(np.maximum(top, FLOOR)) + np.log(np.maximum(shown, FLOOR)))[order]
-    scores = np.empty_like(top)
-    scores[order] = ndimage.gaussian_filter1d(product, sigma, mode="nearest") if sigma else product
-    return scores
+    logits = np.log(kept / (1 - kept))
+    if sigma:
+        logits[order] = ndimage.gaussian_filter1d(logits[order], sigma, mode="nearest")
+    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+
+
+def slice_scores(top: Maps, shown: Maps) -> Maps:
+    """Logarithm of top probability times the odds of the slice probability: (n,).
+
+    Odds, since probabilities near 1 would leave the order of labelled slices to the top probability alone.
+    """
+    kept = np.clip(shown, FLOOR, 1 - FLOOR)
+    return np.asarray(np.log(np.maximum(top, FLOOR)) + np.log(kept / (1 - kept)), np.float32)
+
+
+def gated(probability: Maps, shown: Maps) -> Maps:
+    """Mask probabilities (n, h, w), fading in slices that are held for healthy: nothing changes from P = 1/2 on."""
+    faded: Maps = probability * np.minimum(1, 2 * shown)[:, None, None]
+    return faded
 
 
 def shown_mask(probability: Maps, inside: Bools, settings: Settings) -> Bools:

@@ -40,7 +40,7 @@ class Settings:
     margin: border around the brain as a share of its longer side. chunk: slices at once on a CPU,
         0 = as many as take a fifth of a gigabyte.
     top_share: share of the brain's pixels whose mean probability makes a slice's score.
-    smooth_slices: Gaussian sigma of slice scores over neighbouring slices.
+    smooth_slices: Gaussian sigma of slice probabilities over neighbouring slices.
     threshold: probability above which a voxel is in the mask that is shown as pseudo-mask. least_part_px: parts of
         that mask smaller than this many network pixels in a slice are dropped.
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
@@ -75,7 +75,7 @@ class Settings:
     held_out: float = 0.1
     margin: float = 0.08
     chunk: int = 0
-    top_share: float = 0.005
+    top_share: float = 0.1
     smooth_slices: float = 1.0
     threshold: float = 0.5
     least_part_px: int = 6

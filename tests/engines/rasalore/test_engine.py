@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -175,11 +176,15 @@ def test_an_outline_follows_the_bright_part_and_stays_in_labelled_slices() -> No
     assert 2 * (masks[1] & lesion).sum() / (masks[1].sum() + lesion.sum()) > 0.85
 
 
-def test_evaluation_measures_both_ways(model: Path, phantom_cohort: Cohort, capsys: pytest.CaptureFixture) -> None:
-    assert evaluation.main([str(model), str(phantom_cohort.path), "--device", "cpu"]) == 0
+def test_evaluation_measures_both_ways(
+    model: Path, phantom_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    assert evaluation.main([str(copy), str(phantom_cohort.path), "--device", "cpu", "--into-card"]) == 0
     shown = capsys.readouterr().out
     assert "Dice at 0.5 a volume" in shown
     assert "slice AUROC" in shown
+    assert "Dice at 0.5 a volume, RASALoRE" in [metric.name for metric in model_package.verify(copy).metrics]
 
 
 def test_bench_compares_plain_and_folded() -> None:
