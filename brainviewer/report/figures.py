@@ -38,6 +38,7 @@ CURVES: tuple[tuple[str, Qt.PenStyle], ...] = (
 )
 TICKS = (0.0, 50.0, 90.0, 99.0, 99.9)
 TOP = 3.15
+_ACROSS = {"axial": 2, "sagittal": 0, "coronal": 1}
 
 
 class Views:
@@ -127,8 +128,10 @@ class Views:
             annotation.heading = f"{index + 1} / {geometry.count}"
         if volume.calibrated:
             annotation.mm_per_pixel = mm_per_pixel
-            if position_mm is not None and geometry is self._geometries[0] and not volume.is_picture:
-                annotation.corners["bottom_left"] = [describe(np.asarray(position_mm))]
+            if position_mm is not None and not volume.is_picture:
+                # Where this slice lies, along the patient axis it is cut across.
+                axis = _ACROSS[geometry.plane]
+                annotation.corners["bottom_left"] = [f"{describe(np.asarray(position_mm)).split('  ')[axis]} mm"]
         return annotation
 
 
