@@ -32,6 +32,7 @@ from engines.volume import Volume
 from tests.engines import phantoms
 
 ROOM = Path(__file__).parents[3] / "engines" / "rasalore"
+BUNDLED = Path(__file__).parents[3] / "resources" / "models" / "rasalore-flair"
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +195,17 @@ def test_bench_compares_plain_and_folded() -> None:
     assert "plain" in plain["part"]
     assert folded["gflop a slice"] <= plain["gflop a slice"]
     assert float(plain["largest difference"]) < 1e-4
+
+
+def test_bundled_model_outlines_a_bright_lesion() -> None:
+    shape, spacing = (90, 100, 20), (2.0, 2.0, 6.0)
+    lesion = phantoms.Lesion(radius_mm=22, contrast=0.8)
+    phantom = phantoms.brain(shape, 3, lesion, phantoms.centred_affine(shape, spacing))
+    found = RasaLoreEngine(BUNDLED, "cpu").detect(phantom.volume)
+    inside = found.region & phantom.lesion
+    assert found.heatmap[inside].mean() > 5 * found.heatmap[found.region & ~phantom.lesion].mean()
+    shown = phantom.lesion.any((0, 1))
+    assert np.nanmean(found.slice_scores[shown]) > np.nanmean(found.slice_scores[~shown])
 
 
 def test_pictures_without_a_pixel_size_are_one_slice(model: Path) -> None:
