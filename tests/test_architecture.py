@@ -46,7 +46,7 @@ TABLE = {
     "pacs": _room("study storage", "pydicom pynetdicom dicomweb_client requests"),
     "storage": _room("study", "platformdirs sqlite3"),
     "state": _room("study storage reading", "PySide6.QtCore"),
-    "jobs": _room("study storage reading state export report", "PySide6.QtCore"),
+    "jobs": _room("study storage reading state export report pacs", "PySide6.QtCore"),
     "render": _room("study state", "vtk PySide6"),
     "plots": _room("study state", "pyqtgraph PySide6"),
     "actions": _room("study reading storage state jobs render plots export panels", "PySide6 superqt"),

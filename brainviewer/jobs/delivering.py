@@ -77,8 +77,8 @@ class Delivering(QObject):
         job.finished.connect(lambda _path: self._messages.note(f"The report is saved as {path.name}."))
         job.failed.connect(self._messages.error)
 
-    def export(self, formats: Sequence[str], out: Path, deidentify: bool) -> None:
-        """Write all runs in these formats."""
+    def export(self, formats: Sequence[str], out: Path, deidentify: bool, archive: str = "") -> None:
+        """Write all runs in these formats, and send the DICOM objects where an archive is named."""
         wish = self.wish()
         if wish is None:
             return
@@ -89,7 +89,16 @@ class Delivering(QObject):
             for warning in warnings:
                 self._messages.warn(warning)
             self._messages.note(f"{len(files)} files are in {out.name or out}.")
+            if archive:
+                self.send(files, archive)
 
         job.finished.connect(told)
         job.failed.connect(self._messages.error)
         job.cancelled.connect(lambda: self._messages.note("The export was stopped; nothing was left half written."))
+
+    def send(self, files: Sequence[Path], archive: str) -> None:
+        """Send DICOM files to a saved archive; stopped or failed, it goes on when sent again."""
+        job = self._reading.submit(f"Sending to {archive}", DELIVERY + "send", tuple(files), archive)
+        job.finished.connect(self._messages.note)
+        job.failed.connect(self._messages.error)
+        job.cancelled.connect(lambda: self._messages.note("Sending was stopped. Sent again, it goes on from there."))

@@ -85,6 +85,22 @@ def export_runs(
     return written, list(dict.fromkeys(warnings))
 
 
+def send(files: Sequence[Path], archive: str, report: Report = silent) -> str:
+    """Send the DICOM files among these to a saved archive; returns a sentence about it."""
+    from brainviewer import pacs
+    from brainviewer.pacs import sending
+    from brainviewer.storage import nodes
+
+    node = nodes.find(archive)
+    objects = sending.dicom_files([path for path in files if path.suffix == ".dcm"])
+    sent = pacs.connect(node).send(objects, report)
+    for study, count in sending.studies_of(objects).items():
+        audit.note("send", study, to=node.place, objects=count)
+    if sent.refused:
+        raise KnownError(f"{node.name} refused {len(sent.refused)} of {len(objects)} objects. {sent.refused[0]}")
+    return f"{node.name} has {len(objects)} objects, {sent.arrived} of them new."
+
+
 def _contents(wish: Wish, report: Report) -> Contents:
     from brainviewer.jobs import reporting
     from brainviewer.reading.dicom_person import rows_of

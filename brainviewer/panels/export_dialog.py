@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtWidgets import QCheckBox, QDialog, QFileDialog, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QFileDialog, QLineEdit, QPushButton, QWidget
 
 from brainviewer.export import EXPORTERS
 from brainviewer.panels.parts import column, label, line, row
 from brainviewer.panels.theme import GRID, Theme
+from brainviewer.storage import nodes
 
 CHOSEN = ("nifti", "dicom-sr")
 
@@ -30,6 +31,13 @@ class ExportDialog(QDialog):
         self._place.setPlaceholderText("Folder for the files")
         self._place.setAccessibleName("Folder")
         self._place.textChanged.connect(self._refresh)
+        self._archive = QComboBox()
+        self._archive.setAccessibleName("Archive")
+        self._archive.addItem("Send to no archive", "")
+        for node in nodes.load():
+            self._archive.addItem(f"Send DICOM objects to {node.name} ({node.place})", node.name)
+        # Nobody who saved no archive needs to read about them.
+        self._archive.setVisible(self._archive.count() > 1)
         choose = QPushButton("Choose ...")
         choose.clicked.connect(self._choose)
         self._go, cancel = QPushButton("Export"), QPushButton("Cancel")
@@ -43,7 +51,7 @@ class ExportDialog(QDialog):
             column(
                 label("Files", "caption"), *plain, line(),
                 label("DICOM objects", "caption"), *dicom, self._hide, line(),
-                row(self._place, choose), label("Research use only; not for diagnosis.", "research"),
+                row(self._place, choose), self._archive, label("Research use only; not for diagnosis.", "research"),
                 row(None, cancel, self._go),
                 margin=2 * GRID,
             )
@@ -66,6 +74,11 @@ class ExportDialog(QDialog):
         """Whether DICOM objects lose the patient's identity."""
         return self._hide.isChecked()
 
+    @property
+    def archive(self) -> str:
+        """Name of the archive to send to, "" for none."""
+        return str(self._archive.currentData()) if any(EXPORTERS[name].dicom for name in self.formats) else ""
+
     def _choose(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Folder for the files", self._place.text())
         if name:
@@ -73,4 +86,6 @@ class ExportDialog(QDialog):
 
     def _refresh(self) -> None:
         self._go.setEnabled(bool(self.formats and self._place.text().strip()))
-        self._hide.setEnabled(any(EXPORTERS[name].dicom for name in self.formats))
+        dicom = any(EXPORTERS[name].dicom for name in self.formats)
+        self._hide.setEnabled(dicom)
+        self._archive.setEnabled(dicom)

@@ -126,7 +126,7 @@ class ReportDesk(QWidget):
         dialog = ExportDialog(self._theme, self._folder, self.window())
         if dialog.exec():
             self._folder = str(dialog.folder)
-            self._delivering.export(dialog.formats, dialog.folder, dialog.deidentify)
+            self._delivering.export(dialog.formats, dialog.folder, dialog.deidentify, dialog.archive)
 
     def choose_map(self) -> None:
         """Ask for a parametric map, and lay it over the series in view."""

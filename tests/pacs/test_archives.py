@@ -292,6 +292,17 @@ def test_the_whole_way_by_commands(empty: Orthanc, exported: list[Path], home: P
     assert CliRunner().invoke(app, ["audit", "verify"]).exit_code == 1
 
 
+def test_the_window_sends_what_it_exported(empty: Orthanc, exported: list[Path], home: Path) -> None:
+    from brainviewer.jobs import delivery
+    from brainviewer.storage import audit
+
+    nodes.save(empty.node(name="near"))
+    said = delivery.send([*exported, Path("table.csv")], "near")
+    assert said == f"near has {len(exported)} objects, {len(exported)} of them new."
+    assert delivery.send(exported, "near").endswith(" 0 of them new.")
+    assert [one.what for one in audit.entries("1.2.3")] == ["send", "send"]
+
+
 def test_saved_nodes(home: Path) -> None:
     assert nodes.load() == ()
     nodes.save(nodes.make(name="one", host="10.0.0.1", token="secret"))

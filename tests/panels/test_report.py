@@ -6,7 +6,7 @@ import pytest
 
 from brainviewer.panels.export_dialog import ExportDialog
 from brainviewer.panels.theme import Theme
-from brainviewer.storage import audit
+from brainviewer.storage import audit, nodes
 
 pytestmark = pytest.mark.display
 
@@ -89,3 +89,12 @@ def test_the_dialog_needs_a_format_and_a_folder(qtbot, tmp_path):
     assert dialog.formats == ["csv"]
     assert dialog._go.isEnabled()
     assert not dialog._hide.isEnabled()
+    assert dialog.archive == ""
+
+
+def test_a_saved_archive_can_be_sent_to(qtbot, home):
+    nodes.save(nodes.make(name="near"))
+    dialog = ExportDialog(Theme("dark"), "out")
+    assert dialog.archive == ""
+    dialog._archive.setCurrentIndex(1)
+    assert dialog.archive == "near"
