@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QSocketNotifier
+from PySide6.QtCore import QSocketNotifier, QTimer
 from PySide6.QtWidgets import QApplication
 
 from brainviewer.panels.main_window import TITLE
@@ -46,4 +46,5 @@ def close_on_signals(app: QApplication, close: Callable[[], object]) -> None:
 
     app.aboutToQuit.connect(stop)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: close())
+        # Not at once: before the event loop runs, closing the last window would end nothing.
+        signal.signal(number, lambda *_: QTimer.singleShot(0, app, close))

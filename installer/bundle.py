@@ -101,8 +101,17 @@ def _window_seconds(executable: Path, environment: dict[str, str]) -> float:
                     return time.monotonic() - began
                 time.sleep(0.1)
         finally:
-            process.terminate()
+            _end(process)
     raise Trouble(f"No window of the program that was built appeared within {START_S} s.")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=START_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Trouble("The window of the program that was built does not close.") from None
 
 
 def debian() -> Path:

@@ -6,7 +6,7 @@ from functools import partial
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QIcon, QPixmap
-from PySide6.QtWidgets import QCheckBox, QMenu, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QMenu, QPushButton, QSizePolicy, QWidget
 
 from brainviewer.jobs.aligning import Aligning
 from brainviewer.jobs.masking import Masking
@@ -64,6 +64,7 @@ class MaskList(QWidget):
         # A long file name would push the buttons out of the panel.
         title = mask.title if len(mask.title) <= LONGEST else f"{mask.title[: LONGEST - 9]}\u2026{mask.title[-8:]}"
         box = QCheckBox(title)
+        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.setIcon(_swatch(mask.colour))
         box.setChecked(self._masks.is_shown(mask.key))
         box.setToolTip(f"Draw {mask.title}")
@@ -75,7 +76,7 @@ class MaskList(QWidget):
         remove = IconButton(self._theme, "bin", f"Take {mask.title} away; its file stays")
         remove.clicked.connect(lambda: self._masking.remove(mask.key))
         widget = QWidget()
-        widget.setLayout(row(box, None, *([label("truth", "caption")] if truth else []), measure, remove, spacing=4))
+        widget.setLayout(row(box, *([label("truth", "caption")] if truth else []), measure, remove, spacing=4))
         return widget
 
     def _offer(self) -> None:

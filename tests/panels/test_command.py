@@ -42,6 +42,23 @@ def test_a_signal_closes_the_window_properly_and_ends_the_workers(tmp_path, numb
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
+EARLY = """
+import os, signal
+from brainviewer import app
+shown = app.Viewer.show
+def show(viewer):
+    shown(viewer)
+    os.kill(os.getpid(), signal.SIGTERM)  # before the event loop runs
+app.Viewer.show = show
+raise SystemExit(app.main([]))
+"""
+
+
+def test_a_signal_before_the_event_loop_runs_ends_the_viewer_too():
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_killed_viewer_takes_its_workers_along(tmp_path):
     head = write_head(tmp_path / "head_flair.nii.gz")
     process = subprocess.Popen([sys.executable, "-m", "brainviewer", str(head)])
