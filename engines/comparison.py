@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
 
 from engines.metrics import dice
 
@@ -44,6 +43,8 @@ def on_grid(
     how: Literal["linear", "nearest"] = "linear",
 ) -> NDArray[Any]:
     """Values (i, j, k) of one grid on another one in the same patient space, 0 outside; affines: voxel -> RAS+ mm."""
+    from scipy import ndimage
+
     if values.shape == tuple(shape) and np.abs(affine - target).max() < SAME_MM:
         return values
     to_source = np.linalg.solve(affine, target)
@@ -76,6 +77,8 @@ def pairs(percentiles: Sequence[NDArray[np.float32]], regions: Sequence[Bools], 
 
 
 def _numbers(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    from scipy import stats
+
     if len(a) < 2:
         return (float("nan"),) * 4
     step = max(1, len(a) // MOST_RANKED)

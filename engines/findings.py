@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Bools = NDArray[np.bool_]
 
 # Voxels that touch by a corner belong together: a thin lesion that crosses slices obliquely stays one.
-TOUCHING = ndimage.generate_binary_structure(3, 3)
+TOUCHING = np.ones((3, 3, 3), np.bool_)
 LEAST_ML = 0.1  # a ball of 6 mm
 LEAST_VOXELS = 9  # where the voxel size is unknown
 MIDLINE_MM = 3.0
@@ -56,6 +55,8 @@ def findings(
     percentiles: healthy percentiles (i, j, k) of each run; regions: the voxels it scored. Smaller places than
     least_ml (LEAST_VOXELS where the voxel size is unknown) are left out.
     """
+    from scipy import ndimage
+
     masks = [(values > threshold) & region for values, region in zip(percentiles, regions, strict=True)]
     voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000 if calibrated else None
     least = LEAST_VOXELS if voxel_ml is None else max(1, round(least_ml / voxel_ml))
@@ -87,6 +88,8 @@ def label_map(mask: Bools, found: Sequence[Finding], affine: NDArray[np.float64]
 
     mask: bool (i, j, k), the voxels the findings were made from.
     """
+    from scipy import ndimage
+
     labels, count = ndimage.label(mask, TOUCHING)
     number = np.zeros(count + 1, np.uint8)
     to_voxel = np.linalg.inv(affine)

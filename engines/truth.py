@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from engines.findings import TOUCHING
 from engines.metrics import auroc, average_precision, dice, oracle_dice
@@ -76,6 +75,8 @@ def judge(
 
 def lesionwise(truth: Bools, marked: Bools) -> tuple[int, int, int]:
     """Lesions found, lesions there are, and marked places that touch none; connected through corners."""
+    from scipy import ndimage
+
     lesions, count = ndimage.label(truth, TOUCHING)
     places, others = ndimage.label(marked, TOUCHING)
     share = ndimage.mean(marked, lesions, np.arange(1, count + 1)) if count else np.empty(0)
@@ -85,6 +86,8 @@ def lesionwise(truth: Bools, marked: Bools) -> tuple[int, int, int]:
 
 def hausdorff95(first: Bools, second: Bools, spacing_mm: tuple[float, float, float]) -> float:
     """The larger of the two directed 95th percentiles of surface distances, in mm; NaN where a mask is empty."""
+    from scipy import ndimage
+
     if not (first.any() and second.any()):
         return float("nan")
     box = ndimage.find_objects(np.logical_or(first, second).astype(np.uint8))[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -88,3 +91,13 @@ def test_each_voxel_knows_its_finding() -> None:
     assert (numbers[LEFT] == 2).all()
     assert numbers[20, 40, 0] == 0
     assert (numbers > 0).sum() == 120 + 40
+
+
+def test_what_workers_hand_to_the_window_needs_no_heavy_library() -> None:
+    """Unpickling a Finding imports its module in the window, where scipy would hold everything up."""
+    script = (
+        "import sys, engines.findings, engines.comparison, engines.truth, engines.curves, engines.repeating; "
+        "print([name for name in ('scipy', 'sklearn', 'torch') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
