@@ -19,6 +19,7 @@ from brainviewer.actions.menus import menus
 from brainviewer.application import close_on_signals, make_application
 from brainviewer.batch import Batch
 from brainviewer.jobs.aligning import Aligning
+from brainviewer.jobs.archives import Archives
 from brainviewer.jobs.correcting import Correcting
 from brainviewer.jobs.delivering import Delivering
 from brainviewer.jobs.detecting import DETECT, Detecting
@@ -32,6 +33,8 @@ from brainviewer.jobs.opening import Opening
 from brainviewer.jobs.queueing import TASK, Queueing
 from brainviewer.jobs.training import Training
 from brainviewer.panels.about import AboutBox
+from brainviewer.panels.archives import ArchivesDialog
+from brainviewer.panels.audit_trail import AuditTrail
 from brainviewer.panels.command_palette import CommandPalette
 from brainviewer.panels.compare import CompareView
 from brainviewer.panels.correct_bar import CorrectBar
@@ -60,8 +63,8 @@ from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.masks import Masks
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
-from brainviewer.storage import crash_log, database, folders, settings
-from brainviewer.storage.library import Library
+from brainviewer.storage import crash_log, folders, settings
+from brainviewer.storage.library import open_or_in_memory
 from engines import KnownError
 
 # Hostile files may ask a codec for many gigabytes; the reading worker gets half the memory, but enough for a big CT.
@@ -93,9 +96,12 @@ class Viewer:
         self.reading = WorkerHost("reading", memory_bytes=memory)
         # A little less urgent than the window, which must stay smooth beside it.
         self.engines = WorkerHost("engine", nice=5)
+        # The network may keep a worker waiting for minutes.
+        self.network = WorkerHost("archive")
         self.opening = Opening(self.session, self.messages, self.reading)
+        self.archives = Archives(self.messages, self.opening, self.network)
         self.detecting = Detecting(self.session, self.messages, self.engines, detect)
-        library, missing = _library()
+        library, missing = open_or_in_memory()
         self.keeping = Keeping(
             self.session, self.messages, library, self.opening, self.detecting, self.reading, self.engines
         )
@@ -156,7 +162,9 @@ class Viewer:
         self.message_bar = MessageBar(self.messages, self.theme)
         self.queue_panel = QueuePanel(self.queueing)
         self.iterations = IterationsPanel(self.session, self.detecting, self.viewport, self.masks)
-        self.status = StatusBar(self.session, self.cursor, (self.reading, self.engines, self.teaching), self.theme)
+        self.status = StatusBar(
+            self.session, self.cursor, (self.reading, self.engines, self.teaching, self.network), self.theme
+        )
         self.window.arrange(
             self.viewport,
             self.workspaces,
@@ -198,6 +206,8 @@ class Viewer:
         window.cancel_requested.connect(self._cancel)
         window.keys_requested.connect(lambda: KeySheet(self.commands, self.tool.scheme, window).exec())
         window.commands_requested.connect(lambda: CommandPalette(self.commands, window).exec())
+        window.archives_requested.connect(lambda: ArchivesDialog(self.archives, window).show())
+        window.audit_requested.connect(lambda: AuditTrail(self.reading, window).show())
         window.about_requested.connect(lambda: AboutBox(self.theme, window).exec())
         window.closing.connect(self.close)
         self.iterations.offered.connect(window.offer_iterations)
@@ -353,6 +363,7 @@ class Viewer:
             sys.stderr.write(f"{error}\n")
         self.correcting.close()
         self.keeping.finish()
+        self.network.shutdown()
         self.reading.shutdown()
         self.engines.shutdown()
         self.teaching.shutdown()
@@ -360,14 +371,6 @@ class Viewer:
         self.keeping.library.close()
         self.compare.close_vtk()
         self.viewport.view.close_vtk()
-
-
-def _library() -> tuple[Library, KnownError | None]:
-    """The user's library; where it cannot be used one in memory, so that the window works all the same."""
-    try:
-        return Library(), None
-    except KnownError as error:
-        return Library(database.in_memory()), error
 
 
 def main(paths: list[Path], demo: bool = False) -> int:

@@ -41,6 +41,13 @@ def menu(at: Context) -> Menu:
                 window.open_demo,
                 ("Ctrl+D",),
             ),
+            Action(
+                "file.archives",
+                "Archives ...",
+                "Search a hospital archive (DICOM or DICOMweb) and fetch studies from it",
+                window.show_archives,
+                ("Ctrl+Shift+A",),
+            ),
             Action("file.search", "Search studies", "Search open and recent studies", window.search, ("Ctrl+F",)),
             Action(
                 "file.mask",

@@ -23,6 +23,12 @@ def menu(at: Context) -> Menu:
                 ("Ctrl+K",),
             ),
             None,
+            Action(
+                "help.audit",
+                "Audit trail ...",
+                "What was opened, run, edited, exported and sent, and whether the record is whole",
+                window.show_audit,
+            ),
             Action("help.logs", "Open the log folder", "Crash reports, without names of patients", window.open_logs),
             Action("help.about", "About BrainViewer", "Version, libraries, intended use", window.show_about),
         ),

@@ -55,6 +55,8 @@ class MainWindow(QMainWindow):
     keys_requested = Signal()
     commands_requested = Signal()
     about_requested = Signal()
+    archives_requested = Signal()
+    audit_requested = Signal()
     closing = Signal()
 
     def __init__(self, settings: Settings, theme: Theme) -> None:
@@ -262,6 +264,14 @@ class MainWindow(QMainWindow):
     def show_keys(self) -> None:
         """Open the sheet of keys."""
         self.keys_requested.emit()
+
+    def show_archives(self) -> None:
+        """Search the saved archives."""
+        self.archives_requested.emit()
+
+    def show_audit(self) -> None:
+        """Show what was done when."""
+        self.audit_requested.emit()
 
     def show_about(self) -> None:
         """Tell what this program is."""

@@ -55,6 +55,14 @@ def file() -> Path:
     return folders.data_dir() / "library.sqlite"
 
 
+def open_or_in_memory() -> tuple[Library, KnownError | None]:
+    """The user's library; where it cannot be used one in memory, and why. The window works all the same."""
+    try:
+        return Library(), None
+    except KnownError as error:
+        return Library(database.in_memory()), error
+
+
 class Library:
     """The library, with one connection. Every method is quick enough for the window; changes are whole or not made.
 
