@@ -7,7 +7,7 @@ import pytest
 
 from brainviewer.jobs.training import losses_in
 from brainviewer.panels.train import TrainView
-from brainviewer.storage import corrections, folders
+from brainviewer.storage import corrections, folders, models
 from brainviewer.storage.corrections import About
 from engines import model_package
 from engines.model_card import ModelCard
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.display
 @pytest.fixture
 def base():
     folder = folders.models_dir() / "base"
-    card = ModelCard(engine="rasalore", name="RASALoRE FLAIR", modality="FLAIR")
+    card = ModelCard(engine="rasalore", name="Small RASALoRE", modality="FLAIR")
     model_package.write(folder, card, {"w": np.ones(3, np.float32)}, {})
     return folder
 
@@ -38,6 +38,11 @@ def training(qtbot, viewer, open_head, base, tmp_path):
     view = viewer.window.findChild(TrainView)
     qtbot.waitUntil(view._start.isEnabled)
     return viewer, view
+
+
+def own_cards(view):
+    """Cards of the user's models; bundled ones can be tuned too."""
+    return [model.card for model in view._models if not models.is_bundled(model)]
 
 
 def test_losses_are_read_from_the_progress_text():
@@ -62,10 +67,10 @@ def test_a_training_draws_its_curve_and_can_be_paused_and_gone_on_with_and_promo
     assert view.result.promote.isEnabled()
     with qtbot.waitSignal(viewer.training.promoted, timeout=20_000):
         view._promote()
-    cards = {model.card.version: model.card for model in view._models}
+    cards = {card.version: card for card in own_cards(view)}
     assert cards["2"].parent == cards["1"].digest
     tops = [view.tree.topLevelItem(n) for n in range(view.tree.topLevelItemCount())]
-    assert [item.childCount() for item in tops if item.text(0) == "RASALoRE FLAIR 1"] == [1]
+    assert [item.childCount() for item in tops if item.text(0) == "Small RASALoRE 1"] == [1]
     assert list((folders.data_dir() / "training").iterdir()) == []
     assert viewer.training.round is None
 
@@ -84,4 +89,4 @@ def test_a_model_that_is_not_better_cannot_be_promoted_and_cancel_leaves_nothing
     qtbot.waitUntil(lambda: viewer.training.round is not None and len(viewer.training.round.curve) > 2, timeout=60_000)
     viewer.training.cancel()
     qtbot.waitUntil(lambda: viewer.training.job is None and viewer.training.round is None, timeout=20_000)
-    assert [model.card.version for model in view._models] == ["1"]
+    assert [card.version for card in own_cards(view)] == ["1"]
