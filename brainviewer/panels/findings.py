@@ -76,10 +76,11 @@ class FindingsPanel(QWidget):
         self.model.show(self._finding, volume is not None and is_oriented(volume))
         if found.findings:
             text = ""
+        elif self._finding.searching:
+            # Before what an older search found: "nothing" must not be said of a run it did not know.
+            text = "Looking for findings ..."
         elif self._finding.runs:
             text = "Nothing lies above the threshold. Lower it in Layers to see fainter places."
-        elif self._finding.searching:
-            text = "Looking for findings ..."
         else:
             text = "Run an engine: what it finds is listed here."
         self._note.setText(text)

@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A horizontal line across the plot, with its meaning. falling: from (0, 0) to (1, 1) instead."""
+    """A horizontal line across the plot, with its meaning. diagonal: from (0, 0) to (1, 1) instead."""
 
     title: str
     at: float

@@ -34,6 +34,21 @@ def test_a_run_is_followed_by_its_findings_and_a_click_goes_there(qtbot, viewer,
     qtbot.waitUntil(lambda: viewer.findings.model.rowCount() == 0, timeout=20_000)
 
 
+def test_nothing_is_not_said_before_the_newest_run_was_searched(qtbot, viewer, open_head):
+    open_head(viewer)
+    viewer.display.threshold = 99.99
+    with qtbot.waitSignal(viewer.detecting.finished, timeout=60_000):
+        viewer.detecting.run("one", "One", viewer.engines_panel.model)
+    viewer.finding.found = type(viewer.finding.found)((), ())
+    viewer.finding.runs = viewer.session.runs
+    notes = []
+    viewer.finding.changed.connect(lambda: notes.append((viewer.finding.searching, viewer.findings.note)))
+    viewer.display.threshold = 90.0
+    qtbot.waitUntil(lambda: viewer.findings.model.rowCount() == 1, timeout=20_000)
+    assert {note for searching, note in notes if searching and note} <= {"Looking for findings ..."}
+    assert any(searching for searching, _ in notes)
+
+
 def test_two_engines_see_the_same_place(qtbot, viewer, open_head):
     open_head(viewer)
     for engine in ("one", "two"):
