@@ -6,9 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engines.itermask3d.lesions import smooth_noise
+
 DEGREES, SCALE, SHIFT = 8.0, 0.08, 0.04  # at most; the shift as a share of half the grid
 GAMMA = 0.35  # contrast: exponents from exp(-GAMMA) to exp(GAMMA)
 TRIM = (0.35, 0.7)  # threshold of the blurred brain mask: other tools cut closer or wider
+SHADING, SHADING_VOXELS = 0.08, 30.0  # deviation of a smooth gain over the head, and how smooth
+BLUR, NOISE = 0.7, 0.02  # at most: share of a blur over 3 voxels; deviation of noise, of the largest grey level
 QUARTER_TURNS = 0.1
 
 
@@ -18,7 +22,19 @@ def varied(head: Tensor, brain: Tensor, random: torch.Generator) -> tuple[Tensor
     grid = functional.affine_grid(_motion(head, random)[None], list(both.shape), align_corners=False)
     moved, inside = functional.grid_sample(both, grid, "bilinear", "zeros", align_corners=False)[0]
     exponent = torch.exp(GAMMA * (2 * _uniform(random) - 1))
-    return moved.clamp_min(0).pow(exponent), _trimmed(inside, random)
+    return _another_scanner(moved.clamp_min(0).pow(exponent), random), _trimmed(inside, random)
+
+
+def _another_scanner(head: Tensor, random: torch.Generator) -> Tensor:
+    """Smooth shading, and every second one a little blurred, every second one a little noisy."""
+    head = head * torch.exp(SHADING * smooth_noise(head.shape, SHADING_VOXELS, random))
+    if float(_uniform(random)) < 0.5:
+        smooth = functional.avg_pool3d(functional.avg_pool3d(head[None, None], 2, 1), 2, 1, 1)[0, 0]
+        head = torch.lerp(head, smooth, BLUR * _uniform(random))
+    if float(_uniform(random)) < 0.5:
+        noise = torch.randn(head.shape, generator=random, device=random.device)
+        head = head + NOISE * _uniform(random) * noise
+    return head.clamp_min(0)
 
 
 def quarter_turned(head: Tensor, brain: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.itermask3d.network import ConvUnit, ResidualUnit, UNet3d, UpUnit, channels_last
+from engines.itermask3d.network import ConvUnit, ResidualUnit, UNet3d, UpUnit, channels_last, transposed_weight
 
 Form = Literal["plain", "transposed", "phase"]
 FORMS: tuple[Form, ...] = ("plain", "transposed", "phase")
@@ -45,13 +45,6 @@ def fold(unit: ConvUnit) -> nn.Conv3d:
     folded.weight.data = conv.weight.detach() * factor[:, None, None, None, None]
     folded.bias = nn.Parameter((conv.bias - norm.running_mean) * factor + norm.bias)
     return folded
-
-
-def transposed_weight(weight: Tensor) -> Tensor:
-    """(out, in, 3, 3, 3) after nearest doubling -> (in, out, 4, 4, 4) of a transposed convolution, stride 2, pad 1."""
-    # Fine voxel 2i takes kernel positions 3 (coarse i - 1) and 1 (i); 2i + 1 takes 2 (i) and 0 (i + 1).
-    taps = torch.stack([_ODD[1], _EVEN[1], _ODD[0], _EVEN[0]]).to(weight)
-    return torch.einsum("oiabc,xa,yb,zc->ioxyz", weight, taps, taps, taps).contiguous()
 
 
 def phase_weight(weight: Tensor) -> Tensor:

@@ -45,8 +45,22 @@ class ResidualUnit(nn.Module):
         return h + functional.pad(kept, (0, 0, 0, 0, 0, 0, 0, h.shape[1] - kept.shape[1]))
 
 
+# Nearest doubling followed by three taps reads each coarse voxel twice. For each place in a kernel of four, stride 2:
+# the taps that meet the same coarse voxel. Fine voxel 2i takes places 3 (coarse i - 1) and 1 (i), 2i + 1 takes 2 and 0.
+_TAPS = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+
+
+def transposed_weight(weight: Tensor) -> Tensor:
+    """(out, in, 3, 3, 3) after nearest doubling -> (in, out, 4, 4, 4) of a transposed convolution, stride 2, pad 1."""
+    taps = _TAPS.to(weight)
+    return torch.einsum("oiabc,xa,yb,zc->ioxyz", weight, taps, taps, taps).contiguous()
+
+
 class UpUnit(nn.Module):
-    """Nearest doubling and two convolutions; the last one of the network is plain (no norm, no activation)."""
+    """Nearest doubling and two convolutions; the last one of the network is plain (no norm, no activation).
+
+    Doubling and first convolution are one transposed convolution: 8 taps a voxel instead of 27, the same numbers.
+    """
 
     def __init__(self, cin: int, cout: int, dropout: float, *, last: bool = False) -> None:
         super().__init__()
@@ -55,7 +69,9 @@ class UpUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, cin, i, j, k) -> (n, cout, 2i, 2j, 2k)."""
-        out: Tensor = self.second(self.first(functional.interpolate(x, scale_factor=2.0, mode="nearest")))
+        unit = self.first
+        h = functional.conv_transpose3d(x, transposed_weight(unit.conv.weight), unit.conv.bias, 2, 1)
+        out: Tensor = self.second(unit.act(unit.dropout(unit.norm(h))))
         return out
 
 

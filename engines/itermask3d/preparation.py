@@ -85,13 +85,13 @@ def prepare(volume: Volume, settings: Settings) -> Grid:
     return Grid(head.astype(np.float32), brain, found & inside, steps, to_grid)
 
 
-def normalised(head: Tensor, brain: Tensor) -> Tensor:
+def normalised(head: Tensor, brain: Tensor, like: Tensor | None = None) -> Tensor:
     """Grey levels in standard deviations of the brain, cut at LIMIT, the background at -LIMIT: (i, j, k).
 
-    Mean and deviation are those of the brain's voxels within three deviations of the first mean. Raises BadVolume
-    where the brain has one grey level only.
+    Mean and deviation are those of the brain's voxels within three deviations of the first mean; those of the head
+    `like` where it is given. Raises BadVolume where the brain has one grey level only.
     """
-    values = head[brain].double()
+    values = (head if like is None else like)[brain].double()
     mean, deviation = values.mean(), values.std()
     usual = values[(values - mean).abs() <= LIMIT * deviation]
     if not deviation > 0 or not usual.std() > 0:

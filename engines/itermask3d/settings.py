@@ -25,6 +25,8 @@ class Settings:
     dropout: share of single values dropped in training (0.2 published).
     radius: of the sphere of low frequencies that the high-frequency image lacks, in bins along the longest side.
     whole_brain: share of training masks that cover the whole brain, as the first one of a detection does (0 published).
+    planted: share of training volumes shown with an invented lesion that the network must fill in as healthy (0
+        published).
     augment: mirror, turn, scale, re-shade and trim training volumes ("reference": quarter turns of one in ten).
     batch, iterations, learning_rate: of Adam. decay: "linear" falls to zero over the second half, "reference" to a
         tenth after 60 %. ema: decay of the averaged weights used for detection; 0 = off. settle: training volumes on
@@ -52,6 +54,7 @@ class Settings:
     dropout: float = 0.0
     radius: int = 15
     whole_brain: float = 0.15
+    planted: float = 0.5
     augment: Literal["none", "reference", "full"] = "full"
     batch: int = 2
     iterations: int = 20_000
@@ -103,6 +106,7 @@ class Settings:
                 voxel_mm=1.0,
                 dropout=0.2,
                 whole_brain=0.0,
+                planted=0.0,
                 augment="reference",
                 decay="reference",
                 ema=0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from engines.contract import Report
 from engines.errors import BadCohort
 from engines.files import load_volume
 from engines.itermask3d.augmentation import quarter_turned, varied
+from engines.itermask3d.lesions import planted
 from engines.itermask3d.losses import filling_loss
 from engines.itermask3d.masking import high_frequency_image, masked_input, training_mask
 from engines.itermask3d.network import UNet3d, channels_last
@@ -98,8 +99,8 @@ class Trainer:
             return linear_decay(total)
         return lambda iteration: 1.0 if iteration < 0.6 * total else 0.1
 
-    def _drawn(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A random training volume (1, i, j, k), normalised, with the mask it is shown under."""
+    def _drawn(self, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A random training volume as it is shown (1, i, j, k), normalised, as it should be filled, and the mask."""
         settings = self.settings
         index = int(torch.randint(len(self.healthy), (), generator=random, device=self.device))
         head, brain = self.healthy.heads[index].to(self.device).float(), self.healthy.brains[index].to(self.device)
@@ -108,7 +109,10 @@ class Trainer:
         elif settings.augment == "reference":
             head, brain = quarter_turned(head, brain, random)
         mask = training_mask(brain, settings.voxel_mm, settings.whole_brain, random)
-        return normalised(head, brain)[None], mask[None]
+        shown = head
+        if float(torch.rand((), generator=random, device=random.device)) < settings.planted:
+            shown, _ = planted(head, brain, settings.voxel_mm, random)
+        return normalised(shown, brain)[None], normalised(head, brain, like=shown)[None], mask[None]
 
     def _input(self, volumes: Tensor, masks: Tensor, random: torch.Generator) -> Tensor:
         noise = torch.randn(volumes.shape, generator=random, device=self.device)
@@ -117,10 +121,11 @@ class Trainer:
 
     def step(self, iteration: int) -> Mapping[str, float]:
         """One step of Adam on `batch` volumes, each with a mask of its own."""
-        volumes, masks = _stacked([self._drawn(self.random) for _ in range(self.settings.batch)])
+        drawn = [self._drawn(self.random) for _ in range(self.settings.batch)]
+        shown, healthy, masks = map(torch.stack, zip(*drawn, strict=True))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            filled = self.network(self._input(volumes, masks, self.random))
-        loss = filling_loss(filled.float(), volumes)
+            filled = self.network(self._input(shown, masks, self.random))
+        loss = filling_loss(filled.float(), healthy)
         optimiser = self.state.optimisers["network"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -167,13 +172,8 @@ class Trainer:
         network.train()
         random = torch.Generator(self.device).manual_seed(self.settings.seed)
         for _ in range(self.settings.settle):
-            volume, mask = self._drawn(random)
-            network(self._input(volume[None], mask[None], random))
+            shown, _, mask = self._drawn(random)
+            network(self._input(shown[None], mask[None], random))
         network.train(was_training)
         for norm, momentum in zip(norms, usual, strict=True):
             norm.momentum = momentum
-
-
-def _stacked(drawn: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    volumes, masks = zip(*drawn, strict=True)
-    return torch.stack(volumes), torch.stack(masks)

@@ -147,7 +147,8 @@ def test_the_benchmark_tells_work_and_agreement(engine: IterMask3d) -> None:
     rows = {row["what"]: row for row in bench.facts(bench.table(engine, bench.made_up(usual)))}
     engine.settings = usual
     assert rows["exact mode"]["Dice with exact"] == 1
-    assert rows["exact mode"]["passes"] > 100 > rows["fast mode"]["passes"]
+    assert rows["exact mode"]["passes"] >= 100 > rows["fast mode"]["passes"]
     assert 0 <= rows["fast mode"]["Dice with exact"] <= 1
     work = {name: row["GFLOP a pass"] for name, row in rows.items() if "mode" not in name}
-    assert work["transposed, folded"] < 0.6 * work["plain, folded"] == pytest.approx(0.6 * work["as trained"], rel=0.01)
+    assert work["as trained"] == pytest.approx(work["transposed, folded"], rel=0.01)
+    assert work["transposed, folded"] < 0.6 * work["plain, folded"]

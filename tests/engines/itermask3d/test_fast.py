@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from engines.itermask3d.fast import FORMS, FastUNet3d, Form, brain_box, phase_weight, transposed_weight
-from engines.itermask3d.network import UNet3d
+from engines.itermask3d.network import UNet3d, UpUnit
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,18 @@ def test_doubling_kernels_equal_doubling_and_convolving() -> None:
     plain = functional.conv3d(functional.interpolate(coarse, scale_factor=2.0), weight, padding=1)
     assert torch.allclose(functional.conv_transpose3d(coarse, transposed_weight(weight), None, 2, 1), plain)
     assert phase_weight(weight).shape == (16, 3, 2, 2, 2)
+
+
+def test_doubling_unit_learns_as_doubling_and_convolving() -> None:
+    torch.manual_seed(0)
+    unit = UpUnit(3, 2, 0.0).double()
+    coarse = torch.randn(2, 3, 5, 4, 6).double()
+    plain = unit.second(unit.first(functional.interpolate(coarse, scale_factor=2.0)))
+    wanted = torch.autograd.grad(plain.square().sum(), list(unit.parameters()))
+    quick = unit(coarse)
+    assert torch.allclose(quick, plain, atol=1e-12)
+    for got, want in zip(torch.autograd.grad(quick.square().sum(), list(unit.parameters())), wanted, strict=True):
+        assert torch.allclose(got, want, atol=1e-10)
 
 
 def test_half_precision_keeps_the_last_layer_whole(network: UNet3d, shown: torch.Tensor) -> None:

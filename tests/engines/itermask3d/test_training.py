@@ -61,7 +61,7 @@ def test_averaged_weights_get_statistics_of_their_own(tmp_path: Path) -> None:
     network.train()
     with torch.no_grad():
         for _ in range(TINY.settle):
-            volume, mask = trainer._drawn(drawn)
+            volume, _, mask = trainer._drawn(drawn)
             network(trainer._input(volume[None], mask[None], drawn))
     hook.remove()
     assert torch.allclose(torch.stack(seen).mean(0), before, rtol=1e-4)
