@@ -73,6 +73,11 @@ class SliceStack:
         small = _resized(np.ascontiguousarray(stack), self._box, self.pictures.shape[1])
         return small[self._canonical_order(self.indices)]
 
+    @property
+    def columns_run_left_right(self) -> bool:
+        """Whether a slice shows both halves of a head side by side: axial and coronal ones do."""
+        return self._canonical_axis != 0
+
     def only(self, wanted: Container[int] | None) -> SliceStack:
         """The slices whose number along `axis` is wanted; None = all of them."""
         if wanted is None:

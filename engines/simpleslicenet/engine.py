@@ -14,6 +14,7 @@ from engines import model_package
 from engines.blocks import network_weights
 from engines.blocks.finding import Run, finding, no_calibration
 from engines.blocks.healthy_samples import healthy_samples
+from engines.blocks.mirrored import against_mirror
 from engines.blocks.place_engine import Places, Scored, healthy_arrays, misfit, opened, stored_places
 from engines.blocks.place_memory import distances
 from engines.blocks.place_scores import PLACE, Heat, heat_of, relative
@@ -111,7 +112,8 @@ class SimpleSliceNet:
         for name, raw in scored.raw.items():
             part = places[name].standardised(scored.slabs, raw)
             parts.append(weights[name] * (relative(scored.slabs, part) if settings.own_median else part))
-        return heat_of(scored.seen, torch.stack(parts).sum(0), self._view, settings.smooth_px, settings.slice_share)
+        standing = against_mirror(scored.seen, scored.slabs, torch.stack(parts).sum(0), settings.mirrored)
+        return heat_of(scored.seen, standing, self._view, settings.smooth_px, settings.slice_share)
 
     @classmethod
     def fit(

@@ -40,6 +40,8 @@ class Settings:
     distance_share: weight of the distance to the nearest remembered healthy place (PatchCore's) beside the likelihood
         in the calibrated heatmap; 0 = likelihood alone, as published. memory: how many places are remembered.
     own_median: measure each volume against its own median place, so that another scanner does not light up all of it.
+    mirrored: share of the mirrored place's score that is taken off a place's own in the calibrated heatmap; 0 as
+        published.
     smooth_px: Gaussian sigma of the heatmap in pixels of the slices (and as far across them).
     slice_share: a slice's score is the mean of this share of its highest pixels, 0 = the highest one alone.
     held_out: share of the normal training subjects kept for calibration where the cohort has no normal val split.
@@ -83,9 +85,10 @@ class Settings:
     warm_up: float = 0.05
     heatmap: Literal["likelihood", "contrast"] = "likelihood"
     score: Literal["calibrated", "plos", "arxiv"] = "calibrated"
-    distance_share: float = 0.5
+    distance_share: float = 0.75
     memory: int = 4000
     own_median: bool = True
+    mirrored: float = 0.5
     smooth_px: float = 6.0
     slice_share: float = 0.05
     held_out: float = 0.15
@@ -99,8 +102,8 @@ class Settings:
             raise BadInput(f"The slice stride must be 1 or {self.slices}, not {self.slice_stride}.")
         if self.lesion_share > 0 and self.lesions < 1:
             raise BadInput("A share of lesions needs lesions.", "Set lesions to 1 or more, or lesion_share to 0.")
-        if not 0 <= self.distance_share <= 1 or self.memory < 1:
-            raise BadInput("SimpleSliceNet's distance_share must lie in 0 to 1, and its memory must be at least 1.")
+        if not 0 <= self.distance_share <= 1 or not 0 <= self.mirrored <= 1 or self.memory < 1:
+            raise BadInput("SimpleSliceNet's distance_share and mirrored must lie in 0 to 1, its memory at 1 or more.")
         if self.heatmap == "contrast" and not self.contrast_iterations:
             raise BadInput("The contrast heatmap needs stage 0.", "Set contrast_iterations, say to 4000.")
 
@@ -131,6 +134,7 @@ class Settings:
             lesion_share=0.0,
             changed=False,
             distance_share=0.0,
+            mirrored=0.0,
             smooth_px=4.0,
             subjects=1,
             decay="none",
