@@ -1,7 +1,8 @@
 """Everything that is measured on held-out healthy volumes, each one against the others.
 
-In this order: how well each place can be filled, the percentile curves of the error and with them gamma, and the
-heatmaps and scores that follow. A volume never helps to judge itself, so healthy percentiles hold for new volumes.
+In this order: how well each place can be filled, the percentile curves of the error and with them gamma, how scan and
+filling differ at each place, and the heatmaps and scores that follow. A volume never helps to judge itself, so healthy
+percentiles hold for new volumes.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from engines.contract import Report
 from engines.files import load_volume
 from engines.healthy import HealthyScores
 from engines.itermask3d.healthy_curves import HealthyCurves, gamma_of
+from engines.itermask3d.healthy_difference import HealthyDifference
 from engines.itermask3d.healthy_error import HealthyError, pooled
-from engines.itermask3d.preparation import Grid, prepare
+from engines.itermask3d.preparation import prepare
 from engines.itermask3d.scoring import study_score
 from engines.itermask3d.settings import Settings
 from engines.samples import Sample
 
 if TYPE_CHECKING:
-    from engines.itermask3d.engine import IterMask3d
+    from engines.itermask3d.engine import Found, IterMask3d
 
 
 def healthy_scales(
@@ -53,39 +55,46 @@ def healthy_scales(
         curves.append(engine.whole_curve(grid))
     gamma = chosen.gamma or gamma_of(np.stack(curves), chosen.healthy_step, chosen.y_limit)
     engine.settings = replace(engine.settings, gamma=gamma)
-    errors, plain = [], []
+    found = []
     for done, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
         report(2 * len(samples) + done, total, f"calibrating on {sample.subject}")
         engine.healthy_error = HealthyError.measured(_others(sums, done).sum(0))
-        error, score = _add(scores, engine, sample, grid, curves[done])
-        errors.append(np.array(error))
-        plain.append(score)
+        # Phase B can do without phase A's masks only where it starts with the whole brain.
+        found.append(engine.search(grid, curve=curves[done] if engine.settings.start == "brain" else None))
+    differences, brains = [one.difference for one in found], [grid.brain for grid in grids]
+    voxel_mm = engine.settings.voxel_mm
+    plain = []
+    for own, (sample, one) in enumerate(zip(samples, found, strict=True)):
+        others = [number for number in range(len(found)) if number != own] or [own]
+        engine.healthy_difference = HealthyDifference.measured(
+            [differences[number] for number in others], [brains[number] for number in others], voxel_mm
+        )
+        plain.append(_add(scores, engine, sample, one))
+    errors = np.array([study_score(one.grid, one.curve, one.shrunk, engine.healthy_curves, "error") for one in found])
     for own, sample in enumerate(samples):
-        healthy = HealthyCurves.measured(_others(curves, own), _others(errors, own), gamma)
+        healthy = HealthyCurves.measured(_others(curves, own), _others(list(errors), own), gamma)
         unusual = healthy.distance(curves[own], float(errors[own]))
         scores.add_study(sample.subject, unusual if chosen.score == "unusual" else plain[own])
     engine.healthy_error = HealthyError.measured(np.stack(sums).sum(0))
-    engine.healthy_curves = HealthyCurves.measured(np.stack(curves), np.stack(errors), gamma)
+    engine.healthy_difference = HealthyDifference.measured(differences, brains, voxel_mm)
+    engine.healthy_curves = HealthyCurves.measured(np.stack(curves), errors, gamma)
     return {
         **scores.build().to_arrays(),
         **engine.healthy_error.to_arrays(),
+        **engine.healthy_difference.to_arrays(),
         **engine.healthy_curves.to_arrays(),
     }
 
 
-def _add(
-    scores: HealthyScores, engine: IterMask3d, sample: Sample, grid: Grid, curve: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Take in heatmap and slices of one volume; its final mean error, and its score."""
+def _add(scores: HealthyScores, engine: IterMask3d, sample: Sample, found: Found) -> float:
+    """Take in heatmap and slices of one volume; its study score."""
     volume = load_volume(sample)
-    # Phase B can do without phase A's masks only where it starts with the whole brain.
-    found = engine.search(grid, curve=curve if engine.settings.start == "brain" else None)
     result = engine.result(volume, found, time.monotonic())
     heights = slice_heights(result.region, volume.affine, volume.slice_axis)
     scores.add(sample.subject, result.heatmap[result.region], result.slice_scores, heights)
-    return study_score(grid, found.curve, found.shrunk, engine.healthy_curves, "error"), result.score
+    return result.score
 
 
-def _others(values: Sequence[NDArray[np.float64]], own: int) -> NDArray[np.float64]:
+def _others(values: Sequence[NDArray[Any]], own: int) -> NDArray[Any]:
     """All but one, stacked; a single one judges itself for want of others."""
     return np.stack([value for number, value in enumerate(values) if number != own] or list(values))

@@ -24,10 +24,11 @@ from engines.itermask3d import CARD
 from engines.itermask3d.calibrating import healthy_scales
 from engines.itermask3d.fast import FastUNet3d, brain_box, quickest
 from engines.itermask3d.healthy_curves import HealthyCurves
+from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
 from engines.itermask3d.healthy_error import HealthyError
 from engines.itermask3d.masking import high_frequency_image
 from engines.itermask3d.network import UNet3d, channels_last
-from engines.itermask3d.preparation import Grid, normalised, prepare
+from engines.itermask3d.preparation import Grid, Maps, normalised, prepare
 from engines.itermask3d.scoring import heatmap, iteration_masks, slice_scores, study_score
 from engines.itermask3d.settings import Settings
 from engines.itermask3d.shrinking import Fill, Noise, Scene, Shrunk, errors, schedule, shrink, threshold_curves
@@ -51,19 +52,23 @@ FILLED = "restored"
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One volume on the model's grid with its curve, threshold and shrinking masks, and how and where it ran."""
+    """One volume on the model's grid with its curve, threshold and shrinking masks, and how and where it ran.
+
+    difference: scan less filling under the final mask, smoothed within the brain: float32 (i, j, k).
+    """
 
     settings: Settings
     grid: Grid
     curve: Floats
     decision: Decision
     shrunk: Shrunk
+    difference: Maps
     device: str
     warnings: tuple[str, ...]
 
 
 class IterMask3d:
-    """Fills the brain under a shrinking mask; the heatmap is the error of the last filling over its threshold."""
+    """Fills the brain under a shrinking mask; the heatmap tells how far the scan lies from what was filled in."""
 
     card = CARD
 
@@ -76,6 +81,7 @@ class IterMask3d:
         self.device = devices.choose(device)
         self.calibration = Calibration.from_arrays(loaded.calibration)
         self.healthy_error = HealthyError.from_arrays(loaded.calibration, self.settings.size)
+        self.healthy_difference = HealthyDifference.from_arrays(loaded.calibration)
         network = UNet3d(self.settings.width)
         try:
             network.load_state_dict({key: torch.from_numpy(value) for key, value in loaded.weights.items()})
@@ -87,7 +93,7 @@ class IterMask3d:
         self._network = channels_last(FastUNet3d(network.eval(), form))
 
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
-        """Heatmap (1 = the threshold), slice scores, study score; extras: curve, slopes, masks and FILLED."""
+        """Heatmap (settings.heat says of what), slice and study scores; extras: curve, slopes, masks and FILLED."""
         started = time.monotonic()
         return self.result(volume, self.find(volume, report), started)
 
@@ -125,13 +131,13 @@ class IterMask3d:
             lambda _, where: self._find(grid, settings, curve, where, report), [grid], 1, self.device
         )
         report(1, 1, "done")
-        found, decision, shrunk = ran.outputs[0]
-        return Found(settings, grid, found, decision, shrunk, ran.device, ran.warnings)
+        found, decision, shrunk, difference = ran.outputs[0]
+        return Found(settings, grid, found, decision, shrunk, difference, ran.device, ran.warnings)
 
     @torch.no_grad()
     def _find(
         self, grid: Grid, settings: Settings, curve: Floats | None, where: str, report: Report
-    ) -> tuple[Floats, Decision, Shrunk]:
+    ) -> tuple[Floats, Decision, Shrunk, Maps]:
         scene = self._scene(grid, settings, where)
         noise, fill = _noise(scene.volumes, settings.seed), self._fill(scene.brains[0, 0], where)
         before = 0
@@ -146,7 +152,10 @@ class IterMask3d:
             start = seen[bisect_left(schedule(settings), decision.step)] > decision.threshold
         inner = _part(report, before, before + settings.max_iterations)
         [shrunk] = shrink(fill, scene, [decision.threshold], start, noise, settings, inner)
-        return curve, decision, shrunk
+        final = shrunk.masks[-1][None, None]
+        _, filled = errors(fill, scene, final, noise(STEPS + settings.max_iterations))
+        difference = (scene.volumes - filled)[0, 0].float().cpu().numpy()
+        return curve, decision, shrunk, smoothed(difference, grid.brain, settings.smooth_mm / settings.voxel_mm)
 
     def _curve(
         self, fill: Fill, scene: Scene, noise: Noise, settings: Settings, report: Report
@@ -203,7 +212,8 @@ class IterMask3d:
     def result(self, volume: Volume, found: Found, started: float) -> AnomalyResult:
         """What was found, on the scan's own grid and among healthy brains; started: of time.monotonic()."""
         settings, grid, shrunk = found.settings, found.grid, found.shrunk
-        heat = heatmap(grid, shrunk, found.decision.threshold, settings)
+        threshold = found.decision.threshold
+        heat = heatmap(grid, shrunk, found.difference, threshold, self.healthy_difference, settings)
         provenance = Provenance(
             engine=CARD.key,
             model=f"{self.model_card.name} {self.model_card.version}",
@@ -224,7 +234,7 @@ class IterMask3d:
             ITERATION_SHARES: np.array([float(mask.sum()) for mask in shrunk.masks]) / grid.brain.sum(),
             FILLED: np.where(grid.region, grid.to_volume(shrunk.filled.float().cpu().numpy()), 0).astype(np.float32),
         }
-        scores = slice_scores(heat, grid.region, volume.slice_axis)
+        scores = slice_scores(heat, grid.region, volume.slice_axis, settings.slice_share)
         score = study_score(grid, found.curve, shrunk, self.healthy_curves, settings.score)
         return self.calibration.result(volume, heat, grid.region, scores, score, provenance, extras)
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
+from engines.blocks.place_scores import top_mean
 from engines.itermask3d.healthy_curves import HealthyCurves
+from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
 from engines.itermask3d.preparation import Grid, Maps
 from engines.itermask3d.settings import Score, Settings
 from engines.itermask3d.shrinking import Shrunk
@@ -18,19 +19,21 @@ from engines.itermask3d.threshold import Floats
 FEWEST_VOXELS = 10  # of the brain in a slice, for the slice to get a score
 
 
-def heatmap(grid: Grid, shrunk: Shrunk, threshold: float, settings: Settings) -> Maps:
-    """Error over threshold on the scan's grid, so that 1 is where the mask ends (before smoothing): float32 (i, j, k).
+def heatmap(
+    grid: Grid, shrunk: Shrunk, difference: Maps, threshold: float, usual: HealthyDifference, settings: Settings
+) -> Maps:
+    """The heat on the scan's grid: float32 (i, j, k), 0 outside the region.
 
-    Smoothed inside the brain: an error of one voxel next to a sulcus is no finding.
+    difference: smoothed, between the scan and its filling under the final mask, on the model's grid.
+    "deviation": healthy standard deviations at the same place. Else the error over the threshold, so that 1 is where
+    the mask ends, then smoothed inside the brain: an error of one voxel next to a sulcus is no finding.
     """
-    chosen = shrunk.error if settings.heat == "last" else shrunk.mean_error
-    error = chosen.float().cpu().numpy()
-    sigma = settings.smooth_mm / settings.voxel_mm
-    if sigma > 0:
-        inside = grid.brain.astype(np.float32)
-        weight = ndimage.gaussian_filter(inside, sigma)
-        error = ndimage.gaussian_filter(error, sigma) / np.maximum(weight, 1e-3) * inside
-    return np.where(grid.region, grid.to_volume(error / max(threshold, 1e-12)), 0).astype(np.float32)
+    if settings.heat == "deviation":
+        heat = usual.standardised(difference) * grid.brain
+    else:
+        error = (shrunk.error if settings.heat == "last" else shrunk.mean_error).float().cpu().numpy()
+        heat = smoothed(error, grid.brain, settings.smooth_mm / settings.voxel_mm) / max(threshold, 1e-12)
+    return np.where(grid.region, grid.to_volume(heat), 0).astype(np.float32)
 
 
 def iteration_masks(grid: Grid, masks: Sequence[Tensor]) -> NDArray[np.uint32]:
@@ -41,12 +44,14 @@ def iteration_masks(grid: Grid, masks: Sequence[Tensor]) -> NDArray[np.uint32]:
     return np.where(grid.region, grid.to_volume(bits, order=0), np.uint32(0))
 
 
-def slice_scores(heat: Maps, region: NDArray[np.bool_], axis: int) -> Maps:
-    """Mean of the heatmap over the brain in each slice along `axis`: (slices,), NaN where there is hardly any brain."""
-    others = tuple(other for other in range(3) if other != axis)
-    voxels = region.sum(others)
-    means = heat.sum(others, np.float64, where=region) / np.maximum(voxels, 1)
-    return np.where(voxels >= min(FEWEST_VOXELS, voxels.max()), means, np.nan).astype(np.float32)
+def slice_scores(heat: Maps, region: NDArray[np.bool_], axis: int, share: float) -> Maps:
+    """Mean of the highest share of the brain's heat in each slice along `axis`: (slices,), NaN without brain."""
+    per_slice = [
+        part[inside] for part, inside in zip(np.moveaxis(heat, axis, 0), np.moveaxis(region, axis, 0), strict=True)
+    ]
+    fewest = min(FEWEST_VOXELS, max(map(len, per_slice)))
+    scores = [top_mean(values, share) if len(values) >= max(1, fewest) else np.nan for values in per_slice]
+    return np.array(scores, np.float32)
 
 
 def study_score(grid: Grid, curve: Floats, shrunk: Shrunk, healthy: HealthyCurves, kind: Score) -> float:

@@ -41,8 +41,12 @@ class Settings:
     mode: "exact" tries each percentile, "fast" every coarse_step-th and each of the last five, and interpolates.
     relative: errors are divided by those of healthy brains at the same place, so that the brain's rim does not drown
         a lesion; the published ones are as they are.
-    heat: the heatmap shows the error of the last pass (published) or the mean over the passes of phase B.
-    smooth_mm: Gaussian sigma of the heatmap inside the brain; 0 as published.
+    heat: the heatmap shows the error of the last pass (published) or the mean over the passes of phase B, over the
+        threshold; or how far the scan lies from its filling under the final mask, in healthy standard deviations at the
+        same place ("deviation").
+    smooth_mm: Gaussian sigma of the heatmap (of the signed difference for "deviation") inside the brain; 0 as
+        published.
+    slice_share: a slice's score is the mean of this share of its highest voxels.
     score: what a study's score is: the share of the brain in the final mask, the mean error inside the brain (both
         published), or how far error and percentile curve lie from those of healthy brains, to either side ("unusual").
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
@@ -73,8 +77,9 @@ class Settings:
     mode: Mode = "exact"
     coarse_step: int = 5
     relative: bool = True
-    heat: Literal["last", "mean"] = "mean"
-    smooth_mm: float = 4.0
+    heat: Literal["last", "mean", "deviation"] = "deviation"
+    smooth_mm: float = 6.0
+    slice_share: float = 0.05
     score: Score = "unusual"
     checkpoint_every: int = 500
     seed: int = 0
@@ -115,6 +120,7 @@ class Settings:
                 relative=False,
                 heat="last",
                 smooth_mm=0.0,
+                slice_share=1.0,
                 score="mask",
             )
         raise BadInput(f"IterMask3D has no preset '{name}'.", "Choose 'default' or 'paper'.")
