@@ -26,7 +26,7 @@ class Settings:
     radius: of the sphere of low frequencies that the high-frequency image lacks, in bins along the longest side.
     whole_brain: share of training masks that cover the whole brain, as the first one of a detection does (0 published).
     planted: share of training volumes shown with an invented lesion that the network must fill in as healthy (0
-        published).
+        published); lesion_weight: how much more its voxels count in the loss.
     augment: mirror, turn, scale, re-shade and trim training volumes ("reference": quarter turns of one in ten).
     batch, iterations, learning_rate: of Adam. decay: "linear" falls to zero over the second half, "reference" to a
         tenth after 60 %. ema: decay of the averaged weights used for detection; 0 = off. settle: training volumes on
@@ -58,7 +58,8 @@ class Settings:
     dropout: float = 0.0
     radius: int = 15
     whole_brain: float = 0.15
-    planted: float = 0.5
+    planted: float = 0.75
+    lesion_weight: float = 30.0
     augment: Literal["none", "reference", "full"] = "full"
     batch: int = 2
     iterations: int = 20_000

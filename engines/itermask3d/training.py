@@ -99,8 +99,8 @@ class Trainer:
             return linear_decay(total)
         return lambda iteration: 1.0 if iteration < 0.6 * total else 0.1
 
-    def _drawn(self, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """A random training volume as it is shown (1, i, j, k), normalised, as it should be filled, and the mask."""
+    def _drawn(self, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A random training volume as it is shown, as it should be filled, mask and lesion: (1, i, j, k) each."""
         settings = self.settings
         index = int(torch.randint(len(self.healthy), (), generator=random, device=self.device))
         head, brain = self.healthy.heads[index].to(self.device).float(), self.healthy.brains[index].to(self.device)
@@ -109,10 +109,11 @@ class Trainer:
         elif settings.augment == "reference":
             head, brain = quarter_turned(head, brain, random)
         mask = training_mask(brain, settings.voxel_mm, settings.whole_brain, random)
-        shown = head
+        shown, lesion = head, torch.zeros_like(brain)
         if float(torch.rand((), generator=random, device=random.device)) < settings.planted:
-            shown, _ = planted(head, brain, settings.voxel_mm, random)
-        return normalised(shown, brain)[None], normalised(head, brain, like=shown)[None], mask[None]
+            shown, lesion = planted(head, brain, settings.voxel_mm, random)
+        healthy = normalised(head, brain, like=shown)
+        return normalised(shown, brain)[None], healthy[None], mask[None], lesion[None]
 
     def _input(self, volumes: Tensor, masks: Tensor, random: torch.Generator) -> Tensor:
         noise = torch.randn(volumes.shape, generator=random, device=self.device)
@@ -122,10 +123,10 @@ class Trainer:
     def step(self, iteration: int) -> Mapping[str, float]:
         """One step of Adam on `batch` volumes, each with a mask of its own."""
         drawn = [self._drawn(self.random) for _ in range(self.settings.batch)]
-        shown, healthy, masks = map(torch.stack, zip(*drawn, strict=True))
+        shown, healthy, masks, lesions = map(torch.stack, zip(*drawn, strict=True))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             filled = self.network(self._input(shown, masks, self.random))
-        loss = filling_loss(filled.float(), healthy)
+        loss = filling_loss(filled.float(), healthy, lesions, self.settings.lesion_weight)
         optimiser = self.state.optimisers["network"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -172,7 +173,7 @@ class Trainer:
         network.train()
         random = torch.Generator(self.device).manual_seed(self.settings.seed)
         for _ in range(self.settings.settle):
-            shown, _, mask = self._drawn(random)
+            shown, _, mask, _ = self._drawn(random)
             network(self._input(shown[None], mask[None], random))
         network.train(was_training)
         for norm, momentum in zip(norms, usual, strict=True):

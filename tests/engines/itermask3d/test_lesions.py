@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engines.itermask3d.lesions import planted
+from engines.itermask3d.losses import filling_loss
 from engines.itermask3d.preparation import LIMIT
 from engines.itermask3d.settings import Settings
 from engines.itermask3d.training import Healthy, Trainer
@@ -57,13 +58,28 @@ def test_the_target_of_a_planted_lesion_is_the_healthy_brain_in_the_same_grey_le
     healthy = Healthy(head[None].half(), brain[None])
     settings = replace(Settings.tiny(), size=(48, 48, 48), planted=1.0, augment="none", whole_brain=0.0)
     trainer = Trainer(settings, healthy, healthy, torch.device("cpu"))
-    shown, target, _ = trainer._drawn(trainer.random)
+    shown, target, _, lesion = trainer._drawn(trainer.random)
     differs = ((shown - target).abs() > 1e-6)[0]
     assert 0 < differs.sum() < brain.sum()
+    assert 0 < lesion.sum() <= differs.sum()
     within = brain & (target[0].abs() < LIMIT)
     levels = torch.stack([target[0][within], head[within]]).double()
     assert torch.corrcoef(levels)[0, 1] > 0.99999  # the healthy head, on another scale of grey levels
     assert (target[0][~brain] == -LIMIT).all()
     trainer = Trainer(replace(settings, planted=0.0), healthy, healthy, torch.device("cpu"))
-    shown, target, _ = trainer._drawn(trainer.random)
+    shown, target, _, lesion = trainer._drawn(trainer.random)
     assert torch.equal(shown, target)
+    assert not lesion.any()
+
+
+def test_a_copied_lesion_costs_more_than_any_other_mistake() -> None:
+    volume = torch.zeros(1, 1, 8, 8, 8)
+    lesion = torch.zeros_like(volume, dtype=torch.bool)
+    lesion[..., 2:4, 2:4, 2:4] = True
+    copied, elsewhere = volume.clone(), volume.clone()
+    copied[lesion] = 1
+    elsewhere[..., 4:6, 4:6, 4:6] = 1
+    assert filling_loss(copied, volume, lesion, 30.0) == pytest.approx(
+        31 * filling_loss(elsewhere, volume, lesion, 30.0)
+    )
+    assert filling_loss(copied, volume) == filling_loss(elsewhere, volume)
