@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class HealthyScores:
         studies = np.array([np.mean(scores) for scores in self._studies.values()])
         enough = len(studies) >= FEWEST_STUDIES
         return Calibration(
-            heatmap=_mixture(list(self._values.values())),
+            heatmap=_mixture(list(self._values.values()), np.ones(len(self._values))),
             slices=self._slice_scale(),
             study=ranked_scale(studies, np.ones(len(studies))) if enough else None,
             subjects=len(self._values),
@@ -85,6 +86,47 @@ class HealthyScores:
         means, deviations = _smooth_over_height(scores, heights, weights)
         standardised = (scores - np.interp(heights, HEIGHTS, means)) / np.interp(heights, HEIGHTS, deviations)
         return SliceScale(HEIGHTS.copy(), means, deviations, ranked_scale(standardised, weights))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HealthyPart:
+    """Healthy slices of a study that is not healthy as a whole.
+
+    values: the heatmap inside their scored region, (n,). slice_scores, heights: (slices,), of them alone. share: of the
+    study's scored region that they are, 0..1; so much of a healthy subject they count.
+    """
+
+    values: NDArray[Any]
+    slice_scores: NDArray[Any]
+    heights: NDArray[Any]
+    share: float
+
+
+def with_parts(calibration: Calibration, parts: Sequence[HealthyPart]) -> Calibration:
+    """The calibration with more healthy slices, whatever the engine that made it; the study's scale stays.
+
+    Percentiles change, the usual slice score at each height does not: a few slices say little about a height.
+    """
+    parts = [part for part in parts if len(part.values)]
+    if not parts:
+        return calibration
+    weights = np.array([calibration.subjects, *(part.share for part in parts)])
+    known = (calibration.heatmap.values, calibration.heatmap.percentiles / 100)
+    heatmap = _mixture([[known], *([_remember(part.values)] for part in parts)], weights)
+    slices = calibration.slices
+    scores = [slices.standardised(part.slice_scores, part.heights) for part in parts]
+    scores = [one[np.isfinite(one)] for one in scores]
+    counts = np.concatenate([np.full(len(s), w / max(len(s), 1)) for s, w in zip(scores, weights[1:], strict=True)])
+    scale = _more_ranks(slices.scale, float(weights[0]), np.concatenate(scores), counts)
+    return replace(calibration, heatmap=heatmap, slices=replace(slices, scale=scale))
+
+
+def _more_ranks(scale: PercentileScale, weight: float, values: Floats, weights: Floats) -> PercentileScale:
+    """A scale that stands for so much weight, with more values: mid-ranks among all of them."""
+    points = np.unique(np.concatenate([scale.values, values]))
+    known = np.interp(points, scale.values, scale.percentiles / 100, left=0.0, right=1.0)
+    below = ((values < points[:, None]) + 0.5 * (values == points[:, None])) @ weights
+    return _strict(points, 100 * (weight * known + below) / (weight + weights.sum()))
 
 
 def ranked_scale(values: Floats, weights: Floats) -> PercentileScale:
@@ -108,17 +150,17 @@ def _remember(values: NDArray[Any]) -> tuple[Floats, Floats]:
     return points[distinct], shares[distinct]
 
 
-def _mixture(subjects: list[list[tuple[Floats, Floats]]]) -> PercentileScale:
-    """The distribution in which each subject weighs the same, as a table of at most len(TABLE) entries."""
+def _mixture(subjects: list[list[tuple[Floats, Floats]]], weights: Floats) -> PercentileScale:
+    """The distribution in which each subject has its weight, as a table of at most len(TABLE) entries."""
     points = np.unique(np.concatenate([points for volumes in subjects for points, _ in volumes]))
     if len(points) > MOST_POINTS:
         # Every n-th of the body, all of the upper end, where the thresholds are read.
         body = points[: -MOST_POINTS // 2]
         points = np.concatenate([body[:: len(body) // (MOST_POINTS // 2) + 1], points[-MOST_POINTS // 2 :]])
     shares = np.zeros(len(points))
-    for volumes in subjects:
+    for volumes, weight in zip(subjects, weights / weights.sum(), strict=True):
         for own_points, own_shares in volumes:
-            shares += _share_up_to(points, own_points, own_shares) / (len(volumes) * len(subjects))
+            shares += weight * _share_up_to(points, own_points, own_shares) / len(volumes)
     return _strict(points, 100 * np.minimum(shares, 1))
 
 

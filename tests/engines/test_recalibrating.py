@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
 from engines import finetuning, model_package
+from engines.calibration import Calibration, SliceScale
 from engines.corrections import AUTO, CORRECTED, REJECTED, CorrectedVolume
 from engines.errors import BadInput
 from engines.files import load_mask, load_volume
-from engines.recalibrating import healthy_studies, joined
+from engines.healthy import HealthyPart, with_parts
+from engines.recalibrating import healthy_slices, healthy_studies, joined, recalibrate
+from engines.result import PercentileScale
 from engines.samples import Cohort, Sample
 from tests.engines.fake_engine import FakeEngine
 
@@ -79,3 +84,70 @@ def test_without_a_healthy_study_there_is_nothing_to_learn(model: Path, phantom_
     with pytest.raises(BadInput, match="healthy scans only"):
         finetuning.finetune(model, [a_correction(ill, CORRECTED)], phantom_cohort, tmp_path / "new", device="cpu")
     assert not (tmp_path / "new").exists()
+
+
+def partly_healthy(sample: Sample) -> CorrectedVolume:
+    """A reader outlined the lesion and called every other slice but the first healthy."""
+    one = a_correction(sample, CORRECTED)
+    shown = one.mask.any((0, 1))
+    states = (AUTO, *(CORRECTED if ill else REJECTED for ill in shown[1:]))
+    return replace(one, states=states)
+
+
+def test_slices_called_healthy_beside_a_lesion_are_known(
+    phantom_cohort: Cohort, healthy: list[CorrectedVolume]
+) -> None:
+    ill = next(one for one in phantom_cohort.samples if one.label == "abnormal" and one.split == "test")
+    one = partly_healthy(ill)
+    across = replace(one, slice_axis=0, states=(REJECTED,) * one.mask.shape[0])
+    ((found, called),) = healthy_slices([*healthy, one, across, a_correction(ill, CORRECTED)])
+    assert found is one
+    assert called.tolist() == [False, *(~one.mask.any((0, 1)))[1:]]
+
+
+def test_healthy_slices_change_the_percentiles_by_their_share(
+    model: Path, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    ill = next(one for one in phantom_cohort.samples if one.label == "abnormal" and one.split == "test")
+    one = partly_healthy(ill)
+    called = np.array([state == REJECTED for state in one.states])
+    bright = one.volume().voxels * np.where(called, 1.4, 1.0).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(bright, one.affine), tmp_path / "bright.nii.gz")
+    one = replace(one, scan=tmp_path / "bright.nii.gz")
+    recalibrate(model, [one], phantom_cohort, tmp_path / "new", device="cpu")
+    old, new = (Calibration.from_arrays(model_package.read_calibration(at)) for at in (model, tmp_path / "new"))
+    result = FakeEngine(model).detect(one.volume())
+    inside = result.region & called
+    values, share = result.heatmap[inside], inside.sum() / result.region.sum()
+    assert 0.2 < share < 0.95
+    for value in np.quantile(values, [0.3, 0.7, 0.99]):
+        wanted = (old.subjects * old.heatmap.percentile(value) + share * 100 * (values <= value).mean()) / (
+            old.subjects + share
+        )
+        assert new.heatmap.percentile(value) == pytest.approx(wanted, abs=0.3)
+    assert np.abs(new.heatmap.percentile(values) - old.heatmap.percentile(values)).max() > 5
+    assert new.slices.means.tolist() == old.slices.means.tolist()
+    assert new.slices.scale.percentiles.tolist() != old.slices.scale.percentiles.tolist()
+    assert new.subjects == old.subjects
+
+
+def test_a_single_slice_is_ranked_among_those_that_were_known() -> None:
+    line = np.linspace(0, 1, 5)
+    scale = PercentileScale(np.array([0.0, 10.0]), np.array([0.0, 100.0]))
+    slices = SliceScale(line, np.zeros(5), np.ones(5), scale)
+    part = HealthyPart(np.full(50, 12.0), np.array([8.0]), np.array([0.5]), share=1.0)
+    found = with_parts(Calibration(scale, slices, None, subjects=3), [part])
+    # Three subjects lie below 12, the part at it; of the slices 2.4 of 3 lie below 8, and half of the new one.
+    assert found.heatmap.percentile(10.0) == pytest.approx(75)
+    assert found.heatmap.percentile(12.0) == pytest.approx(100)
+    assert found.slices.scale.percentile(8.0) == pytest.approx(100 * 2.9 / 4, abs=0.1)
+    assert with_parts(found, []) is found
+
+
+def test_healthy_slices_alone_are_enough_to_learn_from(model: Path, phantom_cohort: Cohort, tmp_path: Path) -> None:
+    ill = [one for one in phantom_cohort.samples if one.label == "abnormal" and one.split == "test"][:2]
+    corrected = [partly_healthy(one) for one in ill]
+    tuned = finetuning.finetune(model, corrected, phantom_cohort, tmp_path / "new", device="cpu")
+    assert tuned.verdict.accepted
+    old, new = (model_package.read_calibration(at)["heatmap.percentiles"] for at in (model, tuned.model))
+    assert old.tolist() != new.tolist()
