@@ -111,7 +111,8 @@ def test_healthy_slices_change_the_percentiles_by_their_share(
     ill = next(one for one in phantom_cohort.samples if one.label == "abnormal" and one.split == "test")
     one = partly_healthy(ill)
     called = np.array([state == REJECTED for state in one.states])
-    bright = one.volume().voxels * np.where(called, 1.4, 1.0).astype(np.float32)
+    bright = one.volume().voxels.copy()
+    bright[:16] *= np.where(called, 1.6, 1.0)
     nibabel.save(nibabel.Nifti1Image(bright, one.affine), tmp_path / "bright.nii.gz")
     one = replace(one, scan=tmp_path / "bright.nii.gz")
     recalibrate(model, [one], phantom_cohort, tmp_path / "new", device="cpu")
@@ -125,7 +126,7 @@ def test_healthy_slices_change_the_percentiles_by_their_share(
             old.subjects + share
         )
         assert new.heatmap.percentile(value) == pytest.approx(wanted, abs=0.3)
-    assert np.abs(new.heatmap.percentile(values) - old.heatmap.percentile(values)).max() > 5
+    assert np.abs(new.heatmap.percentile(values) - old.heatmap.percentile(values)).max() > 2
     assert new.slices.means.tolist() == old.slices.means.tolist()
     assert new.slices.scale.percentiles.tolist() != old.slices.scale.percentiles.tolist()
     assert new.subjects == old.subjects
