@@ -63,6 +63,7 @@ from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.masks import Masks
 from brainviewer.state.messages import Level, Message, Messages
 from brainviewer.state.session import Session
+from brainviewer.state.turn import Turn
 from brainviewer.storage import crash_log, folders, settings
 from brainviewer.storage.library import open_or_in_memory
 from engines import KnownError
@@ -131,8 +132,9 @@ class Viewer:
         self.window = MainWindow(self.settings, self.theme)
         self.viewport = Viewport(self.session, self.cursor, self.display, self.tool, self.masks, self.theme)
         self.compare = CompareView(
-            self.session, self.aligning, self.cursor, self.display, self.tool, self.masks, self._figures
-        )
+            self.session, self.aligning, self.cursor, self.display, self.tool, self.masks, self._figures,
+            self.viewport.view.stage,
+        )  # fmt: skip
         self.workspaces = Workspaces()
         self.strip = ScoresPanel(self.cursor, self.display)
         files = CorrectFiles(self.session, self.correcting, self.settings, self.messages, self.reading, self.window)
@@ -226,8 +228,8 @@ class Viewer:
         view.hovered.connect(self.status.hover)
         view.context_menu_requested.connect(self._context_menu)
         # The curves get a turn of the event loop of their own, so that views and strip together make no long gap.
-        self._strip_later = QTimer(window, singleShot=True, interval=0)
-        self._strip_later.timeout.connect(self._show_in_strip)
+        self._strip_later = Turn(window)
+        self._strip_later.due.connect(self._show_in_strip)
         session.volume_changed.connect(self._strip_later.start)
         session.runs_changed.connect(self._strip_later.start)
         session.series_changed.connect(self._title)
@@ -246,8 +248,8 @@ class Viewer:
         self._sweep.timeout.connect(self.keeping.sweep)
         self._take_up = QTimer(window, singleShot=True, interval=500)
         self._take_up.timeout.connect(self.queueing.take_up)
-        self._refresh = QTimer(window, singleShot=True, interval=0)
-        self._refresh.timeout.connect(self.commands.refresh)
+        self._refresh = Turn(window)
+        self._refresh.due.connect(self.commands.refresh)
         self.messages.posted.connect(self._log)
 
     def _figures(self) -> QWidget:
@@ -266,6 +268,7 @@ class Viewer:
         QTimer.singleShot(0, self.opening.warm_up)
         QTimer.singleShot(50, self._warm_up_views)
         QTimer.singleShot(100, self.strip.warm_up)
+        QTimer.singleShot(150, lambda: self.theme.warm_up(("repeat", "bin")))
         QTimer.singleShot(1500, self.window, self.correct.tell_interrupted)
         self._sweep.start()
         self._take_up.start()

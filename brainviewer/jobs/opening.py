@@ -17,6 +17,7 @@ from brainviewer.jobs.job import Job
 from brainviewer.reading.loading import Loaded
 from brainviewer.state.messages import Messages
 from brainviewer.state.session import Session
+from brainviewer.state.turn import Turn
 from brainviewer.study import Series, Study
 from engines import Volume
 
@@ -46,6 +47,9 @@ class Opening(QObject):
         self._partial: NDArray[Any] | None = None
         self._no_thumbnail: set[str] = set()
         self._thumbnail: Job | None = None
+        # A volume that comes into view has much drawn: not together with the worker's other news.
+        self._appear = Turn(self)
+        self._appear.due.connect(self._show_partial)
         session.series_changed.connect(self._follow_series)
         host.changed.connect(self._next_thumbnail)
 
@@ -102,7 +106,7 @@ class Opening(QObject):
             nonlocal last_refresh
             if done and job is self._load and self._partial is not None:
                 if self._session.volume is None:
-                    self._show_partial(series)
+                    self._appear.start()
                 elif time.monotonic() - last_refresh > REFRESH_S:
                     last_refresh = time.monotonic()
                     self._session.volume_filled.emit()
@@ -117,8 +121,9 @@ class Opening(QObject):
         if job is self._load and array.shape == series.shape:
             self._partial = array
 
-    def _show_partial(self, series: Series) -> None:
-        if self._partial is not None:
+    def _show_partial(self) -> None:
+        series = self._loading
+        if self._partial is not None and series is not None and self._session.volume is None:
             affine = np.array(series.affine, dtype=np.float64)
             volume = Volume(self._partial, affine, series.modality, series.uid, series.calibrated)
             self._session.put_partial(series, volume)

@@ -8,14 +8,15 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, QTimer
-from PySide6.QtGui import QHideEvent, QMouseEvent, QRegion, QResizeEvent, QShowEvent
+from PySide6.QtCore import QRect, Qt, QTimer
+from PySide6.QtGui import QHideEvent, QRegion, QShowEvent
 from PySide6.QtWidgets import QComboBox, QGridLayout, QMenu, QToolButton, QWidget
 
 from brainviewer.jobs.aligning import Aligning
 from brainviewer.panels.parts import column, label, row
 from brainviewer.panels.theme import GRID
 from brainviewer.panels.viewport import show_masks
+from brainviewer.panels.wipe_line import WipeLine
 from brainviewer.render.geometry import PLANES, Plane, plane_across
 from brainviewer.render.overlay import Agreement, Difference, Heatmap, Overlay
 from brainviewer.render.stage import Stage
@@ -24,6 +25,7 @@ from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.masks import Masks
 from brainviewer.state.run import Run
 from brainviewer.state.session import Session
+from brainviewer.state.turn import Turn
 from engines import Volume
 
 Mode = Literal["side", "planes", "wipe", "flicker", "agreement", "difference", "slices", "figures"]
@@ -55,6 +57,7 @@ class CompareView(QWidget):
         tool: Tool,
         masks: Masks,
         make_figures: Callable[[], QWidget],
+        stage: Stage,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -63,8 +66,9 @@ class CompareView(QWidget):
         self._figures: QWidget | None = None
         self._cursor, self._display, self._tool = cursor, display, tool
         self._left_out: set[str] = set()
-        self._stage: Stage | None = None
+        self._stage = stage
         self._views: list[TriplanarView] = []
+        self._rooms: list[QWidget] = []
         self._shown: object = None
         self.mode: Mode = "side"
         self.plane: Plane = "axial"
@@ -78,12 +82,13 @@ class CompareView(QWidget):
         self._wipe = WipeLine(self._body, self._clip)
         self._flicker = QTimer(self, interval=FLICKER_MS)
         self._flicker.timeout.connect(self._turn)
-        self._columns: deque[Callable[[], None]] = deque()
-        self._next_column = QTimer(self, interval=0)
-        self._next_column.timeout.connect(self._add_column)
+        # A view in each turn of the event loop: many at once would hold up the window.
+        self._pieces: deque[Callable[[], object]] = deque()
+        self._next_piece = Turn(self)
+        self._next_piece.due.connect(self._add_piece)
         self._build()
-        self._later = QTimer(self, singleShot=True, interval=0)
-        self._later.timeout.connect(self._show)
+        self._later = Turn(self)
+        self._later.due.connect(self._show)
         for changed in (aligning.changed, session.volume_changed):
             changed.connect(self._later.start)
         session.volume_filled.connect(self._refresh_voxels)
@@ -185,6 +190,7 @@ class CompareView(QWidget):
                 "figures": lambda _maps: None,
             }
             arrange[self.mode]([Heatmap(run.percentiles, run.result.region, run.title) for run in runs])
+            self._next_piece.start()
 
     def _show_masks(self) -> None:
         for view in self._views:
@@ -205,18 +211,17 @@ class CompareView(QWidget):
 
     def _clear(self) -> None:
         self._flicker.stop()
-        self._columns.clear()
+        self._pieces.clear()
+        self._share_room(0, 0)
         self._wipe.hide()
-        for view in self._views:
-            self._grid.removeWidget(view)
-            view.hide()
-            view.deleteLater()
-        self._views = []
+        for widget in (*self._views, *self._rooms):
+            self._grid.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+        self._views, self._rooms = [], []
 
     def _view(self, overlay: Overlay, place: tuple[int, int], cursor: Cursor | None = None) -> TriplanarView:
         """One more view of the volume, drawn on the common stage."""
-        if self._stage is None:
-            self._stage = Stage()
         view = TriplanarView(cursor or self._cursor, self._display, self._tool, self._body, self._stage)
         view.setMinimumSize(60, 60)
         view.set_volume(self._session.volume, keep_position=True)
@@ -233,28 +238,51 @@ class CompareView(QWidget):
             if view is not moved:
                 view.look_like(moved, plane)
 
+    def _share_room(self, rows: int, columns: int) -> None:
+        """Views that come one after the other find their room kept free, else each would be drawn in several sizes."""
+        for place in np.ndindex(rows, columns):
+            self._rooms.append(QWidget(self._body))
+            self._grid.addWidget(self._rooms[-1], *place)
+        for number in range(max(self._grid.rowCount(), rows)):
+            self._grid.setRowStretch(number, int(number < rows))
+        for number in range(max(self._grid.columnCount(), columns)):
+            self._grid.setColumnStretch(number, int(number < columns))
+
+    def _add_piece(self) -> None:
+        if self._pieces:
+            self._pieces.popleft()()
+            self._next_piece.start()
+
     def _side_by_side(self, maps: list[Heatmap]) -> None:
+        across = 2 if len(maps) > 2 else len(maps)
+        self._share_room(-(-len(maps) // across), across)
         for number, heatmap in enumerate(maps):
-            across = 2 if len(maps) > 2 else len(maps)
-            self._view(heatmap, divmod(number, across)).maximise(self.plane)
+            self._pieces.append(partial(self._one_plane, heatmap, divmod(number, across)))
+
+    def _one_plane(self, heatmap: Heatmap, place: tuple[int, int]) -> None:
+        self._view(heatmap, place).maximise(self.plane)
 
     def _all_planes(self, maps: list[Heatmap]) -> None:
+        self._share_room(1, len(maps))
         for number, heatmap in enumerate(maps):
-            self._view(heatmap, (0, number)).stack(True)
+            self._pieces.append(partial(self._three_planes, heatmap, (0, number)))
+
+    def _three_planes(self, heatmap: Heatmap, place: tuple[int, int]) -> None:
+        self._view(heatmap, place).stack(True)
 
     def _single(self, overlay: Overlay) -> None:
-        self._view(overlay, (0, 0))
+        self._pieces.append(lambda: self._view(overlay, (0, 0)))
 
     def _one_over_other(self, maps: list[Heatmap], *, wipe: bool) -> None:
         for heatmap in maps[-2:]:
-            self._view(heatmap, (0, 0)).maximise(self.plane)
-        if wipe:
-            self._wipe.name(maps[-1].title)
-            self._wipe.show()
-            self._wipe.raise_()
-            QTimer.singleShot(0, self._wipe, self._wipe.fit)
-        else:
-            self._flicker.start()
+            self._pieces.append(partial(self._one_plane, heatmap, (0, 0)))
+        self._pieces.append(partial(self._put_line, maps[-1].title) if wipe else self._flicker.start)
+
+    def _put_line(self, title: str) -> None:
+        self._wipe.name(title)
+        self._wipe.show()
+        self._wipe.raise_()
+        QTimer.singleShot(0, self._wipe, self._wipe.fit)
 
     def _clip(self, across: int) -> None:
         """Show the upper of two views only to the left of a place."""
@@ -271,24 +299,18 @@ class CompareView(QWidget):
         volume = self._session.volume
         if volume is None:
             return
-        # A column in each turn of the event loop: twenty views at once would hold up the window.
-        for across, index in enumerate(key_slices(self.runs, volume)):
-            self._columns.append(partial(self._key_slice, maps, volume, across, index))
-        self._next_column.start()
+        indices = key_slices(self.runs, volume)
+        self._share_room(len(maps), len(indices))
+        for across, index in enumerate(indices):
+            for down, heatmap in enumerate(maps):
+                self._pieces.append(partial(self._key_slice, heatmap, volume, (down, across), index))
 
-    def _add_column(self) -> None:
-        if self._columns:
-            self._columns.popleft()()
-        else:
-            self._next_column.stop()
-
-    def _key_slice(self, maps: list[Heatmap], volume: Volume, across: int, index: int) -> None:
+    def _key_slice(self, heatmap: Heatmap, volume: Volume, place: tuple[int, int], index: int) -> None:
         middle = (np.array(volume.shape) - 1) / 2
         middle[volume.slice_axis] = index
-        for down, heatmap in enumerate(maps):
-            cursor = Cursor()
-            cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
-            self._view(heatmap, (down, across), cursor).maximise(plane_across(volume))
+        cursor = Cursor()
+        cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
+        self._view(heatmap, place, cursor).maximise(plane_across(volume))
 
     # Qt's events
 
@@ -305,60 +327,6 @@ class CompareView(QWidget):
     def close_vtk(self) -> None:
         """Let go of VTK."""
         self._clear()
-        if self._stage is not None:
-            self._stage.close()
-
-
-class WipeLine(QWidget):
-    """The line between two runs; dragging it tells `moved` where it is."""
-
-    WIDTH = 7
-
-    def __init__(self, over: QWidget, moved: Callable[[int], None]) -> None:
-        super().__init__(over)
-        self._over, self._moved = over, moved
-        self._share = 0.5
-        self.setCursor(Qt.CursorShape.SplitHCursor)
-        self.setToolTip("Drag to uncover one run or the other")
-        self.setAccessibleName("Line between the two runs")
-        line = QWidget(self)
-        line.setStyleSheet("background: #e8ebf0;")
-        line.setGeometry(self.WIDTH // 2, 0, 1, 10_000)
-        # The upper run's own name stands at the right, where it is clipped away.
-        self._name = label("", "heading")
-        self._name.setParent(over)
-        self._name.setStyleSheet("background: black; padding: 2px 6px;")
-        self._name.hide()
-        over.installEventFilter(self)
-        self.hide()
-
-    def name(self, left: str) -> None:
-        """Say which run lies to the left of the line."""
-        self._name.setText(f"\u2190 {left}")
-        self._name.adjustSize()
-
-    def fit(self, share: float | None = None) -> None:
-        """Stand at a share of the width, 0 to 1; without one where it stood."""
-        self._share = self._share if share is None else min(max(share, 0.02), 0.98)
-        room = self._over.size()
-        at = round(self._share * room.width())
-        self.setGeometry(at - self.WIDTH // 2, 0, self.WIDTH, room.height())
-        self._name.move(max(0, at - self._name.width() - self.WIDTH), 32)
-        self._name.raise_()
-        self._moved(at)
-
-    def setVisible(self, visible: bool) -> None:  # noqa: D102, N802
-        super().setVisible(visible)
-        self._name.setVisible(visible)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102, N802
-        if isinstance(event, QResizeEvent) and not self.isHidden():
-            QTimer.singleShot(0, self, self.fit)
-        return super().eventFilter(watched, event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: D102, N802
-        at = self.mapToParent(QPoint(round(event.position().x()), 0)).x()
-        self.fit(at / max(1, self._over.width()))
 
 
 def key_slices(runs: Sequence[Run], volume: Volume, most: int = KEY_SLICES) -> list[int]:

@@ -54,8 +54,7 @@ class ScoresPanel(QWidget):
         is_picture = volume is not None and volume.is_picture
         self._picture.setVisible(is_picture)
         self.strip.setVisible(not is_picture)
-        self.strip.set_volume(volume)
-        self.strip.set_runs(runs)
+        self.strip.set_volume(volume, runs)
 
     def show_states(self, states: NDArray[np.uint8] | None) -> None:
         """What a reader said about each slice of the volume, under the curves; None while nobody corrects."""

@@ -5,6 +5,7 @@ Distances are multiples of 8 pixels (4 inside controls). One accent colour; warn
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from string import Template
@@ -113,6 +114,11 @@ class Theme(QObject):
             icon.addPixmap(_pixmap(name, colour or self.colours.text, pixels))
             icon.addPixmap(_pixmap(name, self.colours.border, pixels), QIcon.Mode.Disabled)
         return icon
+
+    def warm_up(self, names: Iterable[str]) -> None:
+        """Draw icons ahead of their use: the first time one takes ten milliseconds."""
+        for name in names:
+            self.icon(name)
 
     def pixmap(self, name: str, pixels: int, colour: str | None = None) -> QPixmap:
         """An icon as a picture, sharp on screens of high density."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStackedLayout, QWidget
 
 from brainviewer.panels.parts import column, label, row
@@ -13,6 +13,7 @@ from brainviewer.render.window_level import Preset, presets
 from brainviewer.state import Cursor, Display, Tool
 from brainviewer.state.masks import Masks
 from brainviewer.state.session import Session
+from brainviewer.state.turn import Turn
 
 
 class Viewport(QWidget):
@@ -45,8 +46,8 @@ class Viewport(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.view)
-        self._choose_later = QTimer(self, singleShot=True, interval=0)
-        self._choose_later.timeout.connect(self._choose_window)
+        self._choose_later = Turn(self)
+        self._choose_later.due.connect(self._choose_window)
         session.volume_changed.connect(self._show_volume)
         session.volume_filled.connect(self._refresh_volume)
         session.runs_changed.connect(self._show_run)

@@ -75,10 +75,10 @@ class SliceScoreStrip(QWidget):
             return self._runs[0][1].slice_axis
         return self._volume.slice_axis if self._volume is not None else 2
 
-    def set_volume(self, volume: Volume | None) -> None:
-        """Another volume is open; its runs come with set_runs."""
+    def set_volume(self, volume: Volume | None, runs: Runs = ()) -> None:
+        """Another volume is open, with these runs on it."""
         self._volume = volume
-        self.set_runs(())
+        self.set_runs(runs)
 
     def set_runs(self, runs: Runs) -> None:
         """One curve for each (title, result); runs scored along another axis than the first are left out."""

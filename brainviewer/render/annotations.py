@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import floor, log10
+from math import ceil, floor, log10
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,41 @@ def view_font(pixels: float, bold: bool = False) -> QFont:
     return font
 
 
+class Words(NamedTuple):
+    """A text painted once. at: its upper left corner, seen from the start of the baseline, in logical pixels."""
+
+    picture: QImage
+    at: QPointF
+
+
+@lru_cache(maxsize=512)
+def words(text: str, colour: str, pixels: float, bold: bool, ratio: float) -> Words:
+    """A text with a dark rim, legible on white and on black; ratio: device pixels in a logical one.
+
+    Kept, because most words stay from slice to slice and shaping them takes longer than drawing the slice.
+    """
+    font = view_font(pixels, bold)
+    metrics = QFontMetricsF(font)
+    # Letters may lean out of their own width.
+    rim = 1 + ceil(metrics.height() / 4)
+    width = ceil(metrics.horizontalAdvance(text)) + 2 * rim
+    above, below = ceil(metrics.ascent()) + rim, ceil(metrics.descent()) + rim
+    picture = QImage(ceil(width * ratio), ceil((above + below) * ratio), QImage.Format.Format_ARGB32_Premultiplied)
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setFont(font)
+    painter.setPen(QColor(0, 0, 0, 130))
+    baseline = QPointF(rim, above)
+    # Five plain texts take a fifth of the time of one stroked outline.
+    for across, down in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        painter.drawText(baseline + QPointF(across, down), text)
+    painter.setPen(QColor(colour))
+    painter.drawText(baseline, text)
+    painter.end()
+    return Words(picture, -baseline)
+
+
 class Annotator:
     """Paints annotations on one view."""
 
@@ -82,8 +118,9 @@ class Annotator:
         self._seen = painter.clipBoundingRect() if painter.hasClipping() else QRectF(0, 0, *size)
         # Small views get smaller words.
         small = min(size) < 260
-        self._text_font = view_font(11 if small else 12)
-        self._letter_font = view_font(13 if small else 16, bold=True)
+        self._text_face, self._letter_face = (11.0 if small else 12.0, False), (13.0 if small else 16.0, True)
+        self._text_font, self._letter_font = view_font(*self._text_face), view_font(*self._letter_face)
+        self._ratio = painter.device().devicePixelRatioF()
 
     def paint(self, annotation: Annotation) -> None:
         """Everything, the crosshair lowest."""
@@ -106,17 +143,13 @@ class Annotator:
             below = QFontMetricsF(self._letter_font).height() if annotation.letters else 0.0
             self._text(QPointF((self._width - width) / 2, self._height - _MARGIN - below), RESEARCH, _QUIET)
 
-    def _text(self, baseline: QPointF, text: str, colour: str = _TEXT, font: QFont | None = None) -> None:
-        """Words with a dark rim, legible on white and on black."""
+    def _text(self, baseline: QPointF, text: str, colour: str = _TEXT, face: tuple[float, bool] | None = None) -> None:
+        """Words in a face (logical pixels, bold) at whole device pixels, so that they stay sharp."""
         if not self._seen.intersects(QRectF(baseline.x() - 4, baseline.y() - 28, 16 * len(text) + 8, 40)):
             return
-        self._painter.setFont(font or self._text_font)
-        # Five plain texts take a fifth of the time of one stroked outline.
-        self._painter.setPen(QColor(0, 0, 0, 130))
-        for across, down in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            self._painter.drawText(baseline + QPointF(across, down), text)
-        self._painter.setPen(QColor(colour))
-        self._painter.drawText(baseline, text)
+        picture, at = words(text, colour, *(face or self._text_face), self._ratio)
+        x, y = (round(place * self._ratio) / self._ratio for place in (baseline.x() + at.x(), baseline.y() + at.y()))
+        self._painter.drawImage(QPointF(x, y), picture)
 
     def _crosshair(self, lines: list[Line], inner: QRectF) -> None:
         """Thin lines that leave the point itself and the rim with the letters free."""
@@ -141,7 +174,7 @@ class Annotator:
             x = {"left": _MARGIN, "right": self._width - _MARGIN - width - room}.get(edge, (self._width - width) / 2)
             middle = self._height / 2 + metrics.capHeight() / 2
             y = {"top": _MARGIN + metrics.capHeight(), "bottom": self._height - _MARGIN}.get(edge, middle)
-            self._text(QPointF(x, y), text, "#e8ebf0", self._letter_font)
+            self._text(QPointF(x, y), text, "#e8ebf0", self._letter_face)
 
     def _heading(self, annotation: Annotation) -> None:
         """The view's name in its axis colour, then which slice."""
@@ -197,7 +230,7 @@ class Annotator:
         for tick, y in heights.items():
             if abs(y - marked) > metrics.capHeight() + 3:
                 self._tick(box, y, f"{tick:g}", _QUIET)
-        self._tick(box, marked, f"{bar.threshold:g}", "#ffffff", view_font(12, bold=True))
+        self._tick(box, marked, f"{bar.threshold:g}", "#ffffff", (12.0, True))
         self._painter.drawLine(QLineF(box.left() - 4, marked, box.right(), marked))
         for number, text in enumerate(("percentile", "Healthy")):
             width = metrics.horizontalAdvance(text)
@@ -218,9 +251,9 @@ class Annotator:
         height = min(260.0, self._height * 0.4)
         return QRectF(self._width - _BAR_ROOM + 6, self._height - _MARGIN - height - 6, _BAR_WIDTH, height)
 
-    def _tick(self, box: QRectF, y: float, text: str, colour: str, font: QFont | None = None) -> None:
-        metrics = QFontMetricsF(font or self._text_font)
-        self._text(QPointF(box.right() + 8, y + metrics.capHeight() / 2), text, colour, font)
+    def _tick(self, box: QRectF, y: float, text: str, colour: str, face: tuple[float, bool] | None = None) -> None:
+        metrics = QFontMetricsF(view_font(*face) if face is not None else self._text_font)
+        self._text(QPointF(box.right() + 8, y + metrics.capHeight() / 2), text, colour, face)
         self._painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         self._painter.setPen(QPen(QColor(colour), 1))
         self._painter.drawLine(QLineF(box.right(), y, box.right() + 4, y))

@@ -168,9 +168,7 @@ class PlaneView:
         if self.geometry is None:
             return None
         position = self._vtk.to_position((x, y))
-        voxel = np.linalg.solve(
-            self.geometry.affine[:3, :3], position - self.geometry.affine[:3, 3]
-        )
+        voxel = np.linalg.solve(self.geometry.affine[:3, :3], position - self.geometry.affine[:3, 3])
         voxel[self.geometry.slices] = self._index
         return np.asarray(voxel, np.float64)
 

@@ -46,7 +46,7 @@ class TriplanarScene:
         self._size = (1, 1)
         self._scale = 1.0
         self._only: Plane | None = None
-        self.auto_width = 1.0
+        self._auto: tuple[float, float] | None = None
 
     # What is shown
 
@@ -68,9 +68,9 @@ class TriplanarScene:
             return
         filled = self._only if before is not None and not before.is_picture else None
         self._only = picture_plane(volume) or filled
-        self.auto_width, level = auto_window(volume.voxels, volume.modality)
+        self._auto = None
         if self.display.window <= 0:
-            self.display.set_window(self.auto_width, level)
+            self.display.set_window(*self._automatic(volume))
         self.aim()
         if before is not None and volume.uid and (before.uid, before.shape) == (volume.uid, volume.shape):
             return
@@ -78,6 +78,17 @@ class TriplanarScene:
         if not (keep_position and _lies_in(self.cursor.position_mm, volume)):
             middle = (np.array(volume.shape) - 1) // 2
             self.cursor.move_to(volume.affine[:3, :3] @ middle + volume.affine[:3, 3])
+
+    @property
+    def auto_width(self) -> float:
+        """The width of the automatic window, the measure of a drag with the mouse."""
+        return self._automatic(self.volume)[0] if self.volume is not None else 1.0
+
+    def _automatic(self, volume: Volume) -> tuple[float, float]:
+        # Worked out when it is asked for: many views beside each other share one window.
+        if self._auto is None:
+            self._auto = auto_window(volume.voxels, volume.modality)
+        return self._auto
 
     def set_overlay(self, overlay: Overlay | None) -> None:
         """Lay another heatmap, agreement or difference over the volume, or nothing."""
@@ -134,6 +145,7 @@ class TriplanarScene:
 
     def forget(self) -> None:
         """The voxels of a layer have changed: draw all views again."""
+        self._auto = None
         for view in self._views.values():
             view.forget()
 

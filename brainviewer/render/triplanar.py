@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QEnterEvent,
@@ -27,12 +27,13 @@ from brainviewer.render.overlay import Heatmap, MaskLayer, Overlay
 from brainviewer.render.scene import TriplanarScene
 from brainviewer.render.stage import Stage
 from brainviewer.state import Cursor, Display, Tool
+from brainviewer.state.turn import Turn
 from brainviewer.study.mask_edit import Box
 from engines import KnownError, Volume
 
 # Views are drawn one after the other, and the window gets its turn in between, so that no gap grows long
 # without a graphics card (a view of 900x900 pixels takes some 20 ms there).
-_TURN_SECONDS = 0.012
+_TURN_SECONDS = 0.008
 
 
 class TriplanarView(QWidget):
@@ -59,9 +60,8 @@ class TriplanarView(QWidget):
         self._pointer: QPointF | None = None
         self._closed = False
         self._all_changed = True
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.timeout.connect(self._draw_some)
+        self._redraw = Turn(self)
+        self._redraw.due.connect(self._draw_some)
         cursor.moved.connect(self.refresh)
         display.changed.connect(self._on_display)
         tool.changed.connect(self._show_ring)
@@ -75,6 +75,11 @@ class TriplanarView(QWidget):
         self.destroyed.connect(self._scene.close)
 
     # What is shown
+
+    @property
+    def stage(self) -> Stage:
+        """What draws the views; other widgets may have theirs drawn there too, which spares them starting OpenGL."""
+        return self._scene.stage
 
     @property
     def active_plane(self) -> Plane:
@@ -195,9 +200,9 @@ class TriplanarView(QWidget):
 
     def refresh(self) -> None:
         """Show the present state within the next turns of the event loop."""
-        if not self._closed and not self._redraw.isActive():
+        if not self._closed:
             self._all_changed = True
-            self._redraw.start(0)
+            self._redraw.start()
 
     def _on_display(self, name: str) -> None:
         if name == "radiological":
@@ -220,7 +225,7 @@ class TriplanarView(QWidget):
             self.update()
         self._all_changed = False
         if stale:
-            self._redraw.start(0)
+            self._redraw.start()
 
     def _device_size(self) -> QSize:
         return QSize(*(max(1, round(length * self.devicePixelRatioF())) for length in (self.width(), self.height())))

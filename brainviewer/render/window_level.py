@@ -37,7 +37,8 @@ def _sampled(voxels: NDArray[Any]) -> NDArray[np.float32]:
     step = max(1, int(np.ceil((voxels.size / _SAMPLES) ** (1 / 3))))
     # Steps longer than an eighth of an axis would leave out most of a thin volume.
     steps = (min(step, max(1, size // 8)) for size in voxels.shape[:3])
-    values = np.asarray(voxels[tuple(slice(None, None, step) for step in steps)], dtype=np.float32).ravel()
+    # In the order of the memory: turning a volume's axes takes several times as long.
+    values = np.asarray(voxels[tuple(slice(None, None, step) for step in steps)], dtype=np.float32).ravel(order="K")
     values = values[:: max(1, values.size // _SAMPLES)]
     return values[np.isfinite(values)]
 

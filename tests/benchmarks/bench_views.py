@@ -105,7 +105,7 @@ def settle(app: QApplication, view: TriplanarView) -> float:
         began = perf_counter()
         app.processEvents()
         longest = max(longest, perf_counter() - began)
-        if not view._scene.stale() and not view._redraw.isActive():
+        if not view._scene.stale() and not view._redraw.waits:
             began = perf_counter()
             app.processEvents()
             return max(longest, perf_counter() - began)

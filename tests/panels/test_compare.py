@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QTimer
 
-from brainviewer.panels.compare import MODES, key_slices
+from brainviewer.panels.compare import MODES, CompareView, key_slices
+from brainviewer.render.scene import TriplanarScene
 from tests.panels.test_viewer import colourful
 
 pytestmark = pytest.mark.display
@@ -25,6 +27,16 @@ def compared(qtbot, viewer, open_head):
     return viewer
 
 
+def titles(viewer):
+    return [view._scene._layers.overlay.title for view in viewer.compare.views]
+
+
+def views_of(qtbot, viewer, count):
+    """The views, once all are there: they come in turns of the event loop of their own."""
+    qtbot.waitUntil(lambda: len(viewer.compare.views) == count, timeout=10_000)
+    return viewer.compare.views
+
+
 def test_without_runs_the_workspace_says_what_is_missing(qtbot, viewer, open_head):
     viewer.workspaces.choose("Compare")
     qtbot.waitUntil(lambda: "Open a study" in viewer.compare.note)
@@ -36,7 +48,7 @@ def test_without_runs_the_workspace_says_what_is_missing(qtbot, viewer, open_hea
 
 def test_every_run_has_a_view_with_its_own_title_and_the_same_slice(qtbot, compared):
     views = compared.compare.views
-    assert [view._scene._layers.overlay.title for view in views] == ["One", "Two", "Three"]
+    assert titles(compared) == ["One", "Two", "Three"]
     assert {view.maximised for view in views} == {"axial"}
     qtbot.waitUntil(lambda: all(colourful(view.grab().toImage()) > 50 for view in views), timeout=10_000)
 
@@ -51,9 +63,9 @@ def test_zooming_one_view_zooms_all(qtbot, compared):
 def test_a_run_left_out_is_not_shown_and_comes_back(qtbot, compared):
     first = compared.session.runs[0]
     compared.compare.choose(first.key, False)
-    assert [view._scene._layers.overlay.title for view in compared.compare.views] == ["Two", "Three"]
+    qtbot.waitUntil(lambda: titles(compared) == ["Two", "Three"], timeout=10_000)
     compared.compare.choose(first.key, True)
-    assert len(compared.compare.views) == 3
+    qtbot.waitUntil(lambda: titles(compared) == ["One", "Two", "Three"], timeout=10_000)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -64,7 +76,7 @@ def test_every_arrangement_draws_and_can_be_left_again(qtbot, compared, mode):
     if mode == "figures":
         qtbot.waitUntil(lambda: compare._figures is not None and compare._figures.isVisible(), timeout=10_000)
     elif mode in expected:
-        assert len(compare.views) == expected[mode]
+        views_of(qtbot, compared, expected[mode])
     else:
         expected_slices = len(key_slices(compared.session.runs, compared.session.volume))
         qtbot.waitUntil(lambda: len(compare.views) == 3 * expected_slices, timeout=10_000)
@@ -78,7 +90,7 @@ def test_every_arrangement_draws_and_can_be_left_again(qtbot, compared, mode):
 
 def test_the_agreement_of_all_is_brighter_than_of_some(qtbot, compared):
     compared.commands.run("compare.agreement")
-    (view,) = compared.compare.views
+    (view,) = views_of(qtbot, compared, 1)
     qtbot.waitUntil(lambda: colourful(view.grab().toImage()) > 50, timeout=10_000)
     overlay = view._scene._layers.overlay
     assert len(overlay.runs) == 3
@@ -86,7 +98,7 @@ def test_the_agreement_of_all_is_brighter_than_of_some(qtbot, compared):
 
 def test_the_wipe_uncovers_the_run_below(qtbot, compared):
     compared.commands.run("compare.wipe")
-    upper = compared.compare.views[-1]
+    upper = views_of(qtbot, compared, 2)[-1]
     qtbot.waitUntil(lambda: not upper.mask().isEmpty(), timeout=10_000)
     compared.compare._wipe.fit(0.25)
     assert upper.mask().boundingRect().width() == pytest.approx(0.25 * upper.width(), abs=3)
@@ -94,7 +106,7 @@ def test_the_wipe_uncovers_the_run_below(qtbot, compared):
 
 def test_flicker_shows_one_run_after_the_other(qtbot, compared):
     compared.commands.run("compare.flicker")
-    upper = compared.compare.views[-1]
+    upper = views_of(qtbot, compared, 2)[-1]
     qtbot.waitUntil(lambda: not upper.isVisible(), timeout=5_000)
     qtbot.waitUntil(upper.isVisible, timeout=5_000)
 
@@ -106,3 +118,36 @@ def test_key_slices_are_the_highest_and_lie_apart(compared):
     assert found == sorted(found)
     assert int(np.nanargmax(percentiles)) in found
     assert min(np.diff(found)) >= 2
+
+
+def test_each_view_is_made_and_drawn_in_a_turn_of_its_own(qtbot, compared, monkeypatch):
+    """Four views made or drawn together would hold up the window four times as long as one."""
+    compared.workspaces.choose("View")
+    qtbot.waitUntil(lambda: compared.compare.views == ())
+    turns, done = [0], []
+    ticking = QTimer(interval=0)
+    ticking.timeout.connect(lambda: turns.__setitem__(0, turns[0] + 1))
+    made, drawn = CompareView._view, TriplanarScene.draw
+
+    def make(view, *args):
+        done.append(("made", turns[0]))
+        return made(view, *args)
+
+    def draw(scene, planes):
+        done.append(("drawn", turns[0]))
+        return drawn(scene, planes)
+
+    monkeypatch.setattr(CompareView, "_view", make)
+    monkeypatch.setattr(TriplanarScene, "draw", draw)
+    ticking.start()
+    compared.commands.run("compare.side")
+    views = views_of(qtbot, compared, 3)
+    qtbot.waitUntil(lambda: not any(view._scene.stale() for view in views), timeout=10_000)
+    # Room is kept for those to come: none was drawn in another size first.
+    assert sorted(what for what, _ in done) == ["drawn"] * 3 + ["made"] * 3
+    compared.cursor.move_to([16.0, -12.0, 3.0])
+    qtbot.waitUntil(lambda: not any(view._scene.stale() for view in views), timeout=10_000)
+    ticking.stop()
+    assert len(done) == 9
+    numbers = [turn for _, turn in done]
+    assert len(set(numbers)) == len(numbers)

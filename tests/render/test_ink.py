@@ -119,7 +119,7 @@ def test_a_touched_box_appears_without_drawing_the_views_again(qtbot, view):
     view, tool = view
     mask = np.zeros((40, 40, 40), np.uint8)
     view.correct(mask, "#4fc3f7", Hand())
-    qtbot.waitUntil(lambda: not view._redraw.isActive())
+    qtbot.waitUntil(lambda: not view._redraw.waits)
     editions = [view._scene.view(plane)._drawn_key for plane in PLANES]
     before = grabbed(view)
     mask[15:25, 15:25, 15:25] = 1
