@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -35,6 +36,9 @@ MOST_LOST = 0.02
 STUDIES_APART = 3
 EVERY = 5
 RECORD = "finetuning.json"
+# Of the figures on the new model's card.
+NOTE = "fine-tuning"
+NOTES = {"held_out after": "fine-tuning; these slices decided that the model is kept, so the figure is optimistic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,28 @@ class Verdict:
 
 def judge(before: Figures, after: Figures) -> Verdict:
     """Held-out Dice must rise, replay must not fall by more than MOST_LOST, false positives must not grow."""
+    faults = _faults(before, after)
+    if faults:
+        return Verdict(False, f"The old model stays: {'; '.join(faults)}.")
+    return Verdict(True, f"Dice on held-out corrected slices rose from {before.held_out:.3f} to {after.held_out:.3f}.")
+
+
+def best_of(before: Figures, candidates: Sequence[Figures]) -> int:
+    """Which of several changed models to keep: of those that break the fewest rules the best on held-out slices.
+
+    Where one obeys all rules, so does the one that is kept. It is chosen by the figure the verdict rests on, so its
+    held-out Dice is optimistic; only subjects that nobody corrected tell how good it is.
+    """
+
+    def rank(number: int) -> tuple[int, float]:
+        overlap = candidates[number].held_out
+        return -len(_faults(before, candidates[number])), -1.0 if math.isnan(overlap) else overlap
+
+    return max(range(len(candidates)), key=rank)
+
+
+def _faults(before: Figures, after: Figures) -> list[str]:
+    """The rules that are broken, told with their figures; comparisons are such that NaN breaks them."""
     faults = []
     if not after.held_out > before.held_out:
         faults.append(f"held-out corrected slices did not get better (Dice {before.held_out:.3f} -> {_d(after)})")
@@ -68,9 +94,7 @@ def judge(before: Figures, after: Figures) -> Verdict:
     if not after.false_positives <= before.false_positives:
         shares = f"{100 * before.false_positives:.3f} % -> {100 * after.false_positives:.3f} %"
         faults.append(f"healthy slices are marked more than before ({shares} of the brain)")
-    if faults:
-        return Verdict(False, f"The old model stays: {'; '.join(faults)}.")
-    return Verdict(True, f"Dice on held-out corrected slices rose from {before.held_out:.3f} to {after.held_out:.3f}.")
+    return faults
 
 
 def _d(figures: Figures) -> str:
@@ -140,7 +164,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What an engine made of a plan. weights: by name. history: a row of named losses each few steps."""
+    """What an engine made of a plan. weights: by name. history: a row of named losses each few steps.
+
+    facts: what else the record should tell, such as the candidates the weights were chosen from.
+    """
 
     weights: dict[str, Any]
     before: Figures
@@ -148,6 +175,7 @@ class Learned:
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
     examples: tuple[Example, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class FineTune(Protocol):
@@ -279,6 +307,7 @@ def _record(parent: ModelCard, plan: Plan, learned: Learned, verdict: Verdict) -
         "reason": verdict.reason,
         "seconds": learned.seconds,
         "history": learned.history,
+        **({"facts": learned.facts} if learned.facts else {}),
     }
 
 
@@ -291,10 +320,14 @@ def _card(parent: ModelCard, plan: Plan, learned: Learned) -> ModelCard:
         subjects=subjects,
         note=f"{decided} slices decided by {len({one.reader for one in plan.corrected})} readers; fine-tuned.",
     )
+    figures = {
+        f"{name} {when}": value
+        for when, measured in (("before", learned.before), ("after", learned.after))
+        for name, value in asdict(measured).items()
+    }
     metrics = [
-        Metric(name=f"{name} {when}", value=value, subjects=0, data="corrections", note="fine-tuning")
-        for when, figures in (("before", learned.before), ("after", learned.after))
-        for name, value in asdict(figures).items()
+        Metric(name=name, value=value, subjects=0, data="corrections", note=NOTES.get(name, NOTE))
+        for name, value in figures.items()
     ]
     return parent.model_copy(
         update={

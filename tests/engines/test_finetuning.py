@@ -7,7 +7,7 @@ import pytest
 
 from engines.corrections import STATES, CorrectedVolume
 from engines.errors import BadInput
-from engines.finetuning import Figures, _next_version, can_finetune, digest_of, held_out, judge
+from engines.finetuning import Figures, _next_version, best_of, can_finetune, digest_of, held_out, judge
 
 BEFORE = Figures(held_out=0.60, replay=0.70, false_positives=0.010)
 
@@ -30,6 +30,15 @@ def test_the_old_model_stays_unless_everything_holds(after: Figures, accepted: b
     assert verdict.accepted is accepted
     assert told in verdict.reason
     assert accepted or "The old model stays" in verdict.reason
+
+
+def test_the_best_candidate_is_one_that_obeys_the_rules() -> None:
+    best, tame = Figures(0.80, 0.60, 0.010), Figures(0.62, 0.69, 0.010)
+    assert best_of(BEFORE, [best, tame, Figures(0.64, 0.69, 0.009), Figures(0.70, 0.70, 0.011)]) == 2
+    assert best_of(BEFORE, [best, tame]) == 1
+    # None obeys: the one with the fewest faults, a figure nobody could compute never before one.
+    assert best_of(BEFORE, [Figures(0.59, 0.60, 0.02), Figures(0.50, 0.70, 0.01), Figures(0.55, 0.70, 0.01)]) == 2
+    assert best_of(BEFORE, [Figures(float("nan"), 0.70, 0.01), Figures(0.10, 0.70, 0.01)]) == 1
 
 
 def a_correction(subject: str, states: tuple[str, ...]) -> CorrectedVolume:
