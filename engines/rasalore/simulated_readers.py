@@ -5,6 +5,7 @@
 A simulated reader looks at every slice of a training subject, redraws a mask that overlaps the drawn truth by less than
 CONTENT, confirms a better one, and empties a slice without a lesion. Corrected subjects come from the train split,
 figures from the test split, whose drawn masks nobody learns from; each model is told whether it would be accepted.
+A model that is refused is measured all the same: it is the candidate that broke the fewest rules.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from engines.terminal import progress
 
 CONTENT = 0.9
 COLUMNS = (
-    "subjects", "slices", "accepted", "held_out_before", "held_out_after", "replay_before", "replay_after",
-    "healthy_before", "healthy_after", "test_dice_before", "test_dice_after", "test_healthy_before",
+    "subjects", "slices", "accepted", "step", "way", "held_out_before", "held_out_after", "replay_before",
+    "replay_after", "healthy_before", "healthy_after", "test_dice_before", "test_dice_after", "test_healthy_before",
     "test_healthy_after", "seconds",
 )  # fmt: skip
 Bools = NDArray[np.bool_]
@@ -107,8 +108,10 @@ def curve(model: Path, cohort: Cohort, counts: list[int], out: Path, report: Rep
         calibration = model_package.read_calibration(model)
         model_package.write(package, engine.model_card, learned.weights, calibration, half=True)
         after = tested(RasaLoreEngine(package, "cpu"), test)
+        kept = learned.facts["kept"]
         values = (
             count, sum(int(one.decided.sum()) for one in chosen), judge(learned.before, learned.after).accepted,
+            kept["step"], kept["way"],
             learned.before.held_out, learned.after.held_out, learned.before.replay, learned.after.replay,
             learned.before.false_positives, learned.after.false_positives, before[0], after[0], before[1], after[1],
             learned.seconds,

@@ -15,10 +15,12 @@ from engines.corrections import AUTO, CONFIRMED, CORRECTED, INTERPOLATED, REJECT
 from engines.errors import BadInput, Cancelled
 from engines.files import load_mask, load_volume
 from engines.finetuning import Figures, Plan, held_out
+from engines.rasalore.candidates import probabilities
+from engines.rasalore.corrected_slices import as_slices, corrected_slices, pixel_weight
 from engines.rasalore.engine import RasaLoreEngine
-from engines.rasalore.finetuning import Tuning, as_slices, corrected_slices, measured, pixel_weight
+from engines.rasalore.finetuning import EMA, Tuning, measured, stratified
 from engines.rasalore.settings import Settings
-from engines.rasalore.slices import State, gathered
+from engines.rasalore.slices import Slices, State, gathered
 from engines.rasalore.training import Trainer, new_network
 from engines.samples import Cohort
 from tests.engines.rasalore.test_training import PLAIN, blobs
@@ -58,17 +60,88 @@ def test_corrections_teach_what_the_pseudo_masks_had_wrong(tmp_path: Path) -> No
     drawn, apart = (replace(blobs(8, ill=True, seed=seed), states=state) for seed in (3, 4))
     network = new_network(PLAIN)
     network.load_state_dict(trainer.best)
-    tuning = Tuning(network, PLAIN, drawn, automatic, torch.device("cpu"))
-    tuning.steps = 40
+    tuning = Tuning(network, PLAIN, drawn, automatic, torch.device("cpu"), steps=40)
     before = measured(network, PLAIN, apart, automatic, torch.device("cpu"))
     places = network.rasa.place.clone(), network.refiner.bn1.running_mean.clone()
-    tuning.run(Plan(tmp_path, (), (), None, tmp_path / "tune"))  # type: ignore[arg-type]
+    tuning.run(nothing_but(tmp_path / "tune"))
     after = measured(tuning.averaged, PLAIN, apart, automatic, torch.device("cpu"))
     assert after.held_out > before.held_out + 0.05
     assert after.false_positives < 0.02
     assert torch.equal(network.rasa.place, places[0])
     assert torch.equal(network.refiner.bn1.running_mean, places[1])
     assert not torch.equal(network.decoder.last.weight, trainer.best["decoder.last.weight"])
+
+
+def nothing_but(folder: Path, *, resume: bool = False) -> Plan:
+    """A plan that names a folder only."""
+    return Plan(folder, (), (), None, folder, resume=resume)  # type: ignore[arg-type]
+
+
+def corrections_of(slices: Slices) -> Slices:
+    return replace(slices, states=torch.full((len(slices),), int(State.CORRECTED)))
+
+
+def a_tuning(steps: int | None = None) -> Tuning:
+    """Readers erase half of each lesion that the cohort's masks show."""
+    torch.manual_seed(0)
+    automatic = gathered([blobs(6, ill=True), blobs(4, ill=False)])
+    drawn = corrections_of(blobs(8, ill=True, seed=5))
+    half = drawn.core & (torch.cumsum(drawn.core, 2) <= drawn.core.sum(2, keepdim=True) // 2)
+    return Tuning(new_network(PLAIN), PLAIN, replace(drawn, core=half), automatic, torch.device("cpu"), steps)
+
+
+def test_the_old_models_probabilities_are_held(tmp_path: Path, monkeypatch) -> None:
+    left = {}
+    for hold in (0.0, 5.0):
+        monkeypatch.setattr("engines.rasalore.finetuning.HOLD", hold)
+        tuning = a_tuning(steps=16)
+        tuning.run(nothing_but(tmp_path / str(hold)))
+        before, after = (
+            probabilities(network, tuning.pools[1], torch.device("cpu")) for network in (tuning.old, tuning.averaged)
+        )
+        left[hold] = float((after - before).abs().mean())
+    assert left[5.0] < 0.7 * left[0.0]
+
+
+def test_the_teacher_follows_slowly_from_the_old_model() -> None:
+    tuning = a_tuning()
+    tuning.step(0)
+    old, new, teacher = (
+        network.decoder.last.weight.detach() for network in (tuning.old, tuning.network, tuning.teacher)
+    )
+    assert not torch.equal(old, new)
+    torch.testing.assert_close(teacher, old + (1 - EMA) * (new - old))
+
+
+def test_an_unbroken_and_a_resumed_training_offer_the_same_weights(tmp_path: Path) -> None:
+    def stop(done: int, total: int, text: str) -> None:
+        if done == 13:
+            raise Cancelled
+
+    whole, broken, resumed = (a_tuning(steps=16) for _ in range(3))
+    whole.run(nothing_but(tmp_path / "whole"))
+    with pytest.raises(Cancelled):
+        broken.run(nothing_but(tmp_path / "broken"), stop)
+    resumed.run(nothing_but(tmp_path / "broken", resume=True))
+    first, second = whole.checkpoints(tmp_path / "whole"), resumed.checkpoints(tmp_path / "broken")
+    assert list(first) == list(second) == [4, 8, 12, 16]
+    for step in first:
+        assert all(torch.equal(tensor, second[step][name]) for name, tensor in first[step].items())
+    assert not torch.equal(first[4]["decoder.last.weight"], first[16]["decoder.last.weight"])
+
+
+def test_no_slice_is_drawn_more_than_twenty_times_on_average() -> None:
+    # 8 slices, half a batch of 8 a step.
+    assert a_tuning().steps == 40
+    subjects = torch.tensor([0] * 40 + [1] * 10 + [2])
+    even = stratified(subjects, 50)
+    assert [float(even[subjects == n].sum()) for n in range(3)] == pytest.approx([1 / 3] * 3)
+    many = stratified(subjects, 400)
+    assert float(many.sum()) == pytest.approx(1)
+    assert float(400 * many.max()) == pytest.approx(20)
+    # What the lone slice may not take, the two other studies share.
+    assert [float(many[subjects == n].sum()) for n in range(3)] == pytest.approx([0.475, 0.475, 0.05])
+    assert stratified(torch.zeros(3, dtype=torch.int64), 1000).tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_pixels_the_reader_flipped_count_more_and_doubtful_ones_not_at_all() -> None:
@@ -137,6 +210,10 @@ def test_a_better_model_is_a_new_version_with_its_parent_and_repeats_to_the_bit(
     record = json.loads((tmp_path / "a.training" / finetuning.RECORD).read_text())
     assert record["parent"] == parent.digest
     assert record["after"] == tuned[1].record["after"]
+    assert record["facts"] == tuned[1].record["facts"]
+    kept = record["facts"]["kept"]
+    assert {**kept, **record["after"]} in record["facts"]["candidates"]
+    assert any("optimistic" in metric.note for metric in cards[0].metrics)
     volume = corrected[0].volume()
     found = [RasaLoreEngine(tmp_path / name, "cpu").detect(volume).heatmap for name in "ab"]
     assert np.array_equal(*found)
