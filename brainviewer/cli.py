@@ -26,6 +26,7 @@ from brainviewer.commands import (
     info,
     models,
     pacs,
+    quality,
     repeat,
     report,
 )
@@ -82,6 +83,7 @@ for command in (
     info.info,
     engines.detect,
     compare.compare,
+    quality.quality,
     repeat.repeat,
     engines.train,
     finetune.finetune,

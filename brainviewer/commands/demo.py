@@ -24,15 +24,22 @@ def demo(
         Path | None, typer.Option(metavar="DIR", help="Write pictures and results, no window.")
     ] = None,
     device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to compute off-screen.")] = "auto",
+    artefact: Annotated[
+        str, typer.Option(metavar="KIND", help="Spoil the T1 scan: noise, motion, ghosting, ... and show that one.")
+    ] = "",
+    severity: Annotated[float, typer.Option(min=0, max=1, help="How bad the artefact is.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print facts for scripts (off-screen only).")] = False,
 ) -> None:
     """Show the sample study with heatmaps, or write it all to files."""
-    from brainviewer.demo import cached
+    from brainviewer.demo import cache_folder, cached
+    from brainviewer.demo.spoiling import spoiled
     from engines.terminal import progress
 
     with known_trouble():
         with progress() as report:
             study = cached(report)
+            if artefact:
+                study = spoiled(cache_folder(), artefact, severity)
             facts = None if offscreen is None else draw(study, offscreen, device, report)
         if facts is not None:
             tell(facts, as_json)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +32,12 @@ def corrupted(volume: Tensor, kind: str, severity: float, seed: int) -> Tensor:
         return volume.clone()
     random = torch.Generator(volume.device).manual_seed(seed)
     return ARTEFACTS[kind](volume, severity, random).clamp_min(0)
+
+
+def corrupted_array(volume: NDArray[np.floating], kind: str, severity: float, seed: int) -> NDArray[np.float32]:
+    """The same for an array, on the CPU; what is below zero counts as zero."""
+    grey = torch.from_numpy(np.ascontiguousarray(volume, np.float32)).clamp_min(0)
+    return np.asarray(corrupted(grey, kind, severity, seed))
 
 
 def missing_top(volume: Tensor, severity: float, random: torch.Generator) -> Tensor:

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from brainviewer.commands.demo import NO_MODEL, fitting
+from brainviewer.demo.spoiling import spoiled
 from brainviewer.storage import models
+from engines import KnownError
 
 
 @pytest.fixture
@@ -57,3 +59,19 @@ def test_models_for_other_images_are_left_out(sample_study: Path) -> None:
     found = fitting(studies, models.find()[0])
     assert all(match.model.card.modality == match.series.modality for match in found)
     assert len({match.model.card.engine for match in found}) == len(found)
+
+
+def test_the_sample_can_be_spoiled_with_an_artefact(sample_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    (folder / "nifti").mkdir(parents=True)
+    shutil.copy(sample_study / "nifti" / "t1.nii.gz", folder / "nifti")
+    path = spoiled(folder, "ghosting", 0.5)
+    clean = nib.as_closest_canonical(nib.load(folder / "nifti" / "t1.nii.gz"))
+    ghost = nib.load(path)
+    assert np.allclose(ghost.affine, clean.affine)
+    assert np.abs(np.asarray(ghost.dataobj, float) - np.asarray(clean.dataobj, float)).mean() > 5
+    written = path.stat().st_mtime_ns
+    assert spoiled(folder, "ghosting", 0.5).stat().st_mtime_ns == written
+    with pytest.raises(KnownError, match="no artefact 'coffee'"):
+        spoiled(folder, "coffee", 0.5)
+    assert [found.name for found in (folder / "artefacts").iterdir()] == [path.name]
