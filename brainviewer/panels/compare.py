@@ -148,8 +148,13 @@ class CompareView(QWidget):
         self._show()
 
     def choose(self, key: str, wanted: bool) -> None:
-        """Take a run into the comparison, or leave it out."""
+        """Take a run into the comparison, in place of the oldest where there are four, or leave it out."""
+        shown = [run.key for run in self.runs]
+        # What the menu shows as left out stays out, else another run would come in its place.
+        self._left_out.update(run.key for run in self._aligning.runs if run.key not in shown)
         (self._left_out.discard if wanted else self._left_out.add)(key)
+        if wanted and len(shown) == MOST_RUNS and key not in shown:
+            self._left_out.add(shown[0])
         self._show()
 
     # Showing it
@@ -203,10 +208,11 @@ class CompareView(QWidget):
     def _offer_runs(self) -> None:
         menu = self._which.menu()
         menu.clear()
+        shown = {run.key for run in self.runs}
         for run in self._aligning.runs:
             action = menu.addAction(run.title)
             action.setCheckable(True)
-            action.setChecked(run.key not in self._left_out)
+            action.setChecked(run.key in shown)
             action.toggled.connect(lambda on, key=run.key: self.choose(key, on))
 
     def _clear(self) -> None:

@@ -51,7 +51,7 @@ class ExportDialog(QDialog):
             column(
                 label("Files", "caption"), *plain, line(),
                 label("DICOM objects", "caption"), *dicom, self._hide, line(),
-                row(self._place, choose), self._archive, label("Research use only; not for diagnosis.", "research"),
+                row(self._place, choose), self._archive, label("Research use only; not for diagnosis.", "warning"),
                 row(None, cancel, self._go),
                 margin=2 * GRID,
             )

@@ -10,7 +10,7 @@ def model_summary(model: Model) -> str:
     card = model.card
     subjects = sum(part.subjects for part in card.training_data)
     data = f"Learned from {subjects} subjects." if subjects else ""
-    figures = ", ".join(f"{metric.name} {metric.value:.2f}" for metric in card.metrics[:2] if metric.value is not None)
+    figures = "; ".join(f"{metric.name} {metric.value:.2f}" for metric in card.metrics[:2] if metric.value is not None)
     return "\n".join(part for part in (data, figures) if part)
 
 

@@ -24,6 +24,7 @@ _GAP = 10.0
 _LETTER_RIM = 30.0
 _BAR_WIDTH = 9.0
 _BAR_ROOM = 58.0
+_BAR_CAPTION = ("Healthy", "percentile")
 RESEARCH = "Research use only"
 
 
@@ -82,7 +83,7 @@ class Words(NamedTuple):
 
 @lru_cache(maxsize=512)
 def words(text: str, colour: str, pixels: float, bold: bool, ratio: float) -> Words:
-    """A text with a dark rim, legible on white and on black; ratio: device pixels in a logical one.
+    """A text as a picture; ratio: device pixels in a logical one.
 
     Kept, because most words stay from slice to slice and shaping them takes longer than drawing the slice.
     """
@@ -96,22 +97,31 @@ def words(text: str, colour: str, pixels: float, bold: bool, ratio: float) -> Wo
     picture.setDevicePixelRatio(ratio)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
-    painter.setFont(font)
-    painter.setPen(QColor(0, 0, 0, 130))
     baseline = QPointF(rim, above)
-    # Five plain texts take a fifth of the time of one stroked outline.
-    for across, down in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        painter.drawText(baseline + QPointF(across, down), text)
-    painter.setPen(QColor(colour))
-    painter.drawText(baseline, text)
+    write(painter, baseline, text, colour, font)
     painter.end()
     return Words(picture, -baseline)
 
 
-class Annotator:
-    """Paints annotations on one view."""
+def write(painter: QPainter, baseline: QPointF, text: str, colour: str, font: QFont) -> None:
+    """Words with a dark rim, legible on white and on black."""
+    painter.setFont(font)
+    # Five plain texts take a fifth of the time of one stroked outline.
+    painter.setPen(QColor(0, 0, 0, 130))
+    for across, down in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        painter.drawText(baseline + QPointF(across, down), text)
+    painter.setPen(QColor(colour))
+    painter.drawText(baseline, text)
 
-    def __init__(self, painter: QPainter, size: tuple[float, float]) -> None:
+
+class Annotator:
+    """Paints annotations on one view.
+
+    pixels: the painter's device is a screen or picture whose pixels it meets one to one, so that words may be painted
+    as pictures; on paper and under a magnifying painter they stay letters.
+    """
+
+    def __init__(self, painter: QPainter, size: tuple[float, float], *, pixels: bool = False) -> None:
         self._painter = painter
         self._width, self._height = size
         # What is painted again: under a brush that is a small part of the view, far from most words.
@@ -120,11 +130,12 @@ class Annotator:
         small = min(size) < 260
         self._text_face, self._letter_face = (11.0 if small else 12.0, False), (13.0 if small else 16.0, True)
         self._text_font, self._letter_font = view_font(*self._text_face), view_font(*self._letter_face)
-        self._ratio = painter.device().devicePixelRatioF()
+        self._ratio = painter.device().devicePixelRatioF() if pixels else None
 
     def paint(self, annotation: Annotation) -> None:
         """Everything, the crosshair lowest."""
-        room = _BAR_ROOM if annotation.colour_bar is not None else 0.0
+        caption = max(QFontMetricsF(self._text_font).horizontalAdvance(word) for word in _BAR_CAPTION)
+        room = max(_BAR_ROOM, caption + 2 * _MARGIN) if annotation.colour_bar is not None else 0.0
         # Only in a low view does the bar reach up to the letter in the middle of the edge.
         beside = room if self._bar_box().top() - 3 * _LETTER_RIM / 2 < self._height / 2 + _LETTER_RIM / 2 else 0.0
         rim = _LETTER_RIM if annotation.letters else 0.0
@@ -146,6 +157,9 @@ class Annotator:
     def _text(self, baseline: QPointF, text: str, colour: str = _TEXT, face: tuple[float, bool] | None = None) -> None:
         """Words in a face (logical pixels, bold) at whole device pixels, so that they stay sharp."""
         if not self._seen.intersects(QRectF(baseline.x() - 4, baseline.y() - 28, 16 * len(text) + 8, 40)):
+            return
+        if self._ratio is None:
+            write(self._painter, baseline, text, colour, view_font(*(face or self._text_face)))
             return
         picture, at = words(text, colour, *(face or self._text_face), self._ratio)
         x, y = (round(place * self._ratio) / self._ratio for place in (baseline.x() + at.x(), baseline.y() + at.y()))
@@ -232,7 +246,7 @@ class Annotator:
                 self._tick(box, y, f"{tick:g}", _QUIET)
         self._tick(box, marked, f"{bar.threshold:g}", "#ffffff", (12.0, True))
         self._painter.drawLine(QLineF(box.left() - 4, marked, box.right(), marked))
-        for number, text in enumerate(("percentile", "Healthy")):
+        for number, text in enumerate(_BAR_CAPTION[::-1]):
             width = metrics.horizontalAdvance(text)
             at = QPointF(self._width - _MARGIN - width, box.top() - 10 - number * metrics.lineSpacing())
             self._text(at, text, _QUIET)

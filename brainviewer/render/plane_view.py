@@ -31,6 +31,7 @@ _CUTTING: dict[Plane, tuple[Plane, Plane]] = {
 
 # Narrower views (logical pixels) carry only the most necessary words.
 _NARROW = 230
+_WIDE = 320
 
 
 class PaintKind(NamedTuple):
@@ -228,7 +229,7 @@ class PlaneView:
             painter.restore()
         size = (self._size[0] / self._scale, self._size[1] / self._scale)
         if display.annotations or kind.export:
-            Annotator(painter, size).paint(self._annotation(display, position_mm, kind))
+            Annotator(painter, size, pixels=True).paint(self._annotation(display, position_mm, kind))
 
     def _voxels_to_pixels(self) -> QTransform:
         """(across, up) in voxels of the shown slice -> logical pixels."""
@@ -259,7 +260,8 @@ class PlaneView:
             annotation.corners["top_left"] = ["", overlay.title] if overlay is not None else []
             return annotation
         if kind.primary:
-            annotation.corners["bottom_left"] = corner
+            # In a column of several the place would run into the scale bar; the status bar has it too.
+            annotation.corners["bottom_left"] = corner if self._size[0] >= _WIDE * self._scale else [window]
         if kind.primary and overlay is not None and display.heatmap_visible:
             annotation.corners["top_right"] = [overlay.title]
             if isinstance(overlay, Heatmap):

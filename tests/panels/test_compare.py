@@ -151,3 +151,16 @@ def test_each_view_is_made_and_drawn_in_a_turn_of_its_own(qtbot, compared, monke
     assert len(done) == 9
     numbers = [turn for _, turn in done]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_a_fifth_run_takes_the_place_of_the_oldest_and_the_menu_says_which_are_shown(qtbot, compared):
+    for engine in ("four", "five"):
+        with qtbot.waitSignal(compared.detecting.finished, timeout=60_000):
+            compared.detecting.run(engine, engine.title(), compared.engines_panel.model)
+    qtbot.waitUntil(lambda: titles(compared) == ["Two", "Three", "Four", "Five"], timeout=20_000)
+    marked = [action.text() for action in compared.compare._which.menu().actions() if action.isChecked()]
+    assert marked == titles(compared)
+    compared.compare.choose(compared.session.runs[0].key, True)
+    qtbot.waitUntil(lambda: titles(compared) == ["One", "Three", "Four", "Five"], timeout=10_000)
+    compared.compare.choose(compared.session.runs[4].key, False)
+    qtbot.waitUntil(lambda: titles(compared) == ["One", "Three", "Four"], timeout=10_000)
