@@ -45,6 +45,9 @@ class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
             points = [(step, losses[name]) for step, losses in curve if name in losses]
             line.setData([step for step, _ in points], [value for _, value in points])
         self.setXRange(0, max(steps, 1), padding=0.01)
+        for side in ("left", "bottom"):
+            # Before the first loss there is nothing that figures could belong to.
+            self.getAxis(side).setStyle(showValues=bool(names))
 
     def _line(self, number: int, name: str) -> pg.PlotDataItem:
         colour, dash = STYLES[number % len(STYLES)]
@@ -57,6 +60,9 @@ class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
             self.getAxis(side).setPen(pg.mkPen(ink, width=1))
             self.getAxis(side).setTextPen(ink)
         self._legend.setLabelTextColor(ink)
+        for _, label in self._legend.items:
+            # pyqtgraph keeps the colour, but writes only new words in it.
+            label.setText(label.text)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: D102, N802
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange) and hasattr(self, "_lines"):
