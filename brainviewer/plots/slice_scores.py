@@ -30,8 +30,8 @@ STYLES: tuple[tuple[str, Qt.PenStyle], ...] = (
 )
 _TICKS = (0.0, 50.0, 90.0, 99.0, 99.9)
 _TOP = 3.15
-# Room above the curves for their names, side by side: under them the names would hide the high slices.
-_NAMES = 0.7
+# Room above the curves for a row of their names, two in each: over the curves they would hide the high slices.
+_NAMES, _IN_ROW, _MOST_ROWS = 0.65, 2, 2
 # Slice states stand in a row under the curves; shape and colour tell them apart.
 STATE_MARKS: dict[SliceState, tuple[str, str, bool]] = {
     SliceState.CONFIRMED: ("o", "#009e73", True),
@@ -58,7 +58,7 @@ class SliceScoreStrip(QWidget):
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._empty)
         self._pages.addWidget(self._plot)
-        self._here = pg.InfiniteLine(angle=90, movable=False, label="{value:.0f}", labelOpts={"position": 0.7})
+        self._here = pg.InfiniteLine(angle=90, movable=False, label="{value:.0f}", labelOpts={"position": 0.5})
         self._threshold = pg.InfiniteLine(angle=0, movable=False)
         self._plot.gone_to.connect(self.go_to)
         self._plot.turned.connect(lambda turns: self.go_to(self.slice_index() - turns))
@@ -148,7 +148,8 @@ class SliceScoreStrip(QWidget):
             return
         count = self._volume.shape[self.slice_axis]
         plot.setXRange(0.5, count + 0.5, padding=0.01)
-        plot.setYRange(_STATE_BOTTOM if self._states is not None else 0, _TOP + _NAMES, padding=0.02)
+        rows = min(-(-len(self._runs) // _IN_ROW), _MOST_ROWS)
+        plot.setYRange(_STATE_BOTTOM if self._states is not None else 0, _TOP + rows * _NAMES, padding=0.02)
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         plot.paint_in(self.palette())
         for number, (title, result) in enumerate(self._runs):
@@ -218,7 +219,7 @@ class _Plot(pg.PlotWidget):  # type: ignore[misc]
         vertical.setWidth(60)
         vertical.setLabel("Percentile")
         self.showGrid(x=False, y=True, alpha=0.15)
-        self._legend = self.addLegend(offset=(8, 1), verSpacing=-4, horSpacing=16, colCount=3)
+        self._legend = self.addLegend(offset=(8, 1), verSpacing=-4, horSpacing=16, colCount=_IN_ROW)
 
     def legend_of(self) -> pg.LegendItem:
         """The list of runs."""

@@ -134,10 +134,12 @@ class Annotator:
 
     def paint(self, annotation: Annotation) -> None:
         """Everything, the crosshair lowest."""
-        caption = max(QFontMetricsF(self._text_font).horizontalAdvance(word) for word in _BAR_CAPTION)
-        room = max(_BAR_ROOM, caption + 2 * _MARGIN) if annotation.colour_bar is not None else 0.0
+        room = _BAR_ROOM if annotation.colour_bar is not None else 0.0
         # Only in a low view does the bar reach up to the letter in the middle of the edge.
-        beside = room if self._bar_box().top() - 3 * _LETTER_RIM / 2 < self._height / 2 + _LETTER_RIM / 2 else 0.0
+        beside = 0.0
+        if room and self._bar_box().top() - 3 * _LETTER_RIM / 2 < self._height / 2 + _LETTER_RIM / 2:
+            caption = max(QFontMetricsF(self._text_font).horizontalAdvance(word) for word in _BAR_CAPTION)
+            beside = max(room, caption + 2 * _MARGIN)
         rim = _LETTER_RIM if annotation.letters else 0.0
         self._crosshair(annotation.crosshair, QRectF(rim, rim, self._width - 2 * rim - beside, self._height - 2 * rim))
         self._letters(annotation.letters, beside)
