@@ -74,12 +74,14 @@ class Detecting(QObject):
 
     def _follow(self, job: Job, engine: str, title: str, model: str, series: Series, volume: Volume) -> Job:
         self._jobs.append(job)
+        study = self._session.study.title if self._session.study is not None else series.title
 
         def add(detection: Detection) -> None:
             run = Run(engine, title, model, series.uid, detection.result, detection.percentiles)
             self._session.add_run(run)
             for warning in detection.result.provenance.warnings:
-                self._messages.warn(f"{title}: {warning}")
+                # The reader may be at another study when it comes.
+                self._messages.warn(f"{title} on {study}: {warning}")
             self.finished.emit(run, volume)
 
         job.finished.connect(add)

@@ -229,7 +229,8 @@ class Annotator:
             self._painter.drawLine(QLineF(right, y - 4, right, y + 4))
         text = f"{length_mm:g} mm"
         width = QFontMetricsF(self._text_font).horizontalAdvance(text)
-        self._text(QPointF(right - length / 2 - width / 2, y - 8), text)
+        # Above the middle of the bar; a short one at the edge has its words begin further in.
+        self._text(QPointF(min(right - length / 2 - width / 2, right - width), y - 8), text)
 
     def _colour_bar(self, bar: ColourBar) -> None:
         """Healthy percentiles from 90 to 99.9, the part below the threshold dimmed, the threshold marked."""

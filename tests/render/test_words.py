@@ -44,18 +44,31 @@ def test_on_paper_letters_are_as_fine_as_the_paper(qapp, letters):
     assert np.ptp(blocks, axis=(1, 3)).max() > 100
 
 
-@pytest.mark.parametrize(("width", "height"), [(636, 382), (507, 334), (253, 223)])
-def test_the_letter_at_the_right_keeps_off_the_words_of_the_colour_bar(qapp, monkeypatch, width, height):
-    """In low views the bar reaches up to the middle of the edge, where the letter stands."""
-    boxes = {}
+@pytest.fixture
+def boxes(monkeypatch):
+    """Where words are written, by the words."""
+    found = {}
     text = Annotator._text
 
     def note(self, baseline, words, colour=annotations._TEXT, face=None):
         metrics = QFontMetricsF(annotations.view_font(*(face or self._text_face)))
-        boxes[words] = metrics.tightBoundingRect(words).translated(baseline)
+        found[words] = metrics.tightBoundingRect(words).translated(baseline)
         text(self, baseline, words, colour, face)
 
     monkeypatch.setattr(Annotator, "_text", note)
+    return found
+
+
+def test_the_words_over_a_short_scale_bar_stay_in_the_view(qapp, boxes):
+    painted(Annotation("sagittal", mm_per_pixel=0.9))
+    assert boxes["20 mm"].right() <= SIZE - annotations._MARGIN + 1
+    painted(Annotation("sagittal", mm_per_pixel=1.1))
+    assert boxes["50 mm"].right() <= SIZE - annotations._MARGIN + 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(636, 382), (507, 334), (253, 223)])
+def test_the_letter_at_the_right_keeps_off_the_words_of_the_colour_bar(qapp, boxes, width, height):
+    """In low views the bar reaches up to the middle of the edge, where the letter stands."""
     image = QImage(width, height, QImage.Format.Format_RGB32)
     painter = QPainter(image)
     annotation = Annotation("axial", letters={"left": "R", "right": "L"}, colour_bar=ColourBar("inferno", 99.0))
