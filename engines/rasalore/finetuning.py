@@ -24,7 +24,7 @@ from engines.finetuning import Example, Figures, Learned, Plan
 from engines.rasalore import candidates, folded, packaged
 from engines.rasalore.candidates import probabilities
 from engines.rasalore.corrected_slices import corrected_slices
-from engines.rasalore.network import RasaLore
+from engines.rasalore.network import Output, RasaLore
 from engines.rasalore.pseudo_targets import TrainingSets, training_sets
 from engines.rasalore.replay import drift, trusted, untouched
 from engines.rasalore.settings import Settings
@@ -169,16 +169,7 @@ class Tuning:
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            out = folded.forward(self.network, torch.cat([batch.pictures, held.pictures]))
-        own = type(out)(*(values[: len(batch)] for values in out))
-        terms = losses(own, batch, self.settings)
-        known = torch.cat([batch.states == State.AUTO, torch.ones(len(held), dtype=torch.bool, device=self.device)])
-        if bool(known.any()):
-            pictures = torch.cat([batch.pictures, held.pictures])[known]
-            with torch.no_grad():
-                before = folded.forward(self.old, pictures).logits.float()  # type: ignore[arg-type]
-            terms["drift"] = HOLD * drift(out.logits[known].float(), before).mean()
+        terms = self._losses(batch, held)
         optimiser = self.state.optimisers["network"]
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
@@ -186,6 +177,19 @@ class Tuning:
         optimiser.step()
         self._follow()
         return {name: value.item() for name, value in terms.items()}
+
+    def _losses(self, batch: Slices, held: Slices) -> dict[str, Tensor]:
+        """The training's losses of a batch, and the drift of its replay slices and of `held`."""
+        pictures = torch.cat([batch.pictures, held.pictures])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            out = folded.forward(self.network, pictures)
+        terms = losses(Output(*(values[: len(batch)] for values in out)), batch, self.settings)
+        known = torch.cat([batch.states, held.states]) == State.AUTO
+        if bool(known.any()):
+            with torch.no_grad():
+                before = folded.forward(self.old, pictures[known]).logits.float()  # type: ignore[arg-type]
+            terms["drift"] = HOLD * drift(out.logits[known].float(), before).mean()
+        return terms
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -16,6 +16,7 @@ import random
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,19 @@ CONTENT = 0.9
 COLUMNS = (
     "subjects", "slices", "accepted", "step", "way", "held_out_before", "held_out_after", "replay_before",
     "replay_after", "healthy_before", "healthy_after", "test_dice_before", "test_dice_after", "test_healthy_before",
-    "test_healthy_after", "seconds",
+    "test_healthy_after", "shown_dice_before", "shown_dice_after", "shown_healthy_before", "shown_healthy_after",
+    "seconds",
 )  # fmt: skip
 Bools = NDArray[np.bool_]
 Row = dict[str, float]
 
 
 def read(engine: RasaLoreEngine, sample: Sample) -> CorrectedVolume:
-    """What a careful reader makes of the model's mask of a volume."""
+    """What a careful reader makes of the network's mask of a volume: it is the network that learns."""
     volume = load_volume(sample)
     truth = load_mask(sample, volume)
     assert truth is not None
-    automatic = pseudo_mask(engine, sample)
+    automatic, _ = masks(engine, sample)
     states = []
     for k in range(volume.shape[2]):
         drawn, found = truth[:, :, k], automatic[:, :, k]
@@ -65,25 +67,37 @@ def read(engine: RasaLoreEngine, sample: Sample) -> CorrectedVolume:
     )  # fmt: skip
 
 
-def pseudo_mask(engine: RasaLoreEngine, sample: Sample) -> Bools:
-    """The model's mask at its fixed threshold, on the volume's grid."""
+def masks(engine: RasaLoreEngine, sample: Sample) -> tuple[Bools, Bools]:
+    """The network's mask at its fixed threshold and the one that is shown, where slices held for healthy fade."""
     seen = engine.look(load_volume(sample))
-    shown = shown_mask(seen.predicted.probability, seen.stack.foreground, engine.settings)
-    found: Bools = seen.stack.to_volume(shown.astype(np.float32)) > 0.5
-    return found
+    network, shown = (
+        seen.stack.to_volume(shown_mask(maps, seen.stack.foreground, engine.settings).astype(np.float32)) > 0.5
+        for maps in (seen.predicted.probability, seen.maps)
+    )
+    return network, shown
 
 
-def tested(engine: RasaLoreEngine, samples: list[Sample]) -> tuple[float, float]:
-    """Mean Dice of whole volumes, and the share of voxels marked in slices without a lesion."""
-    overlaps, wrong, healthy = [], 0, 0
+class Tested(NamedTuple):
+    """Mean Dice of whole volumes and share of voxels marked in slices without a lesion: of the network, as shown."""
+
+    dice: float
+    healthy: float
+    shown_dice: float
+    shown_healthy: float
+
+
+def tested(engine: RasaLoreEngine, samples: list[Sample]) -> Tested:
+    """How good a model is on volumes with drawn lesions."""
+    overlaps, wrong, healthy = [], np.zeros(2), 0
     for sample in samples:
-        truth, found = load_mask(sample, load_volume(sample)), pseudo_mask(engine, sample)
+        truth, both = load_mask(sample, load_volume(sample)), masks(engine, sample)
         assert truth is not None
-        overlaps.append(dice(truth, found))
+        overlaps.append([dice(truth, found) for found in both])
         empty = ~truth.any((0, 1))
-        wrong += int(found[:, :, empty].sum())
-        healthy += int(found[:, :, empty].size)
-    return float(np.mean(overlaps)), wrong / max(healthy, 1)
+        wrong += [found[:, :, empty].sum() for found in both]
+        healthy += int(truth[:, :, empty].size)
+    (network, shown), (marked, faded) = np.mean(overlaps, 0), wrong / max(healthy, 1)
+    return Tested(float(network), float(marked), float(shown), float(faded))
 
 
 def curve(model: Path, cohort: Cohort, counts: list[int], out: Path, report: Report = silent) -> list[Row]:
@@ -113,7 +127,8 @@ def curve(model: Path, cohort: Cohort, counts: list[int], out: Path, report: Rep
             count, sum(int(one.decided.sum()) for one in chosen), judge(learned.before, learned.after).accepted,
             kept["step"], kept["way"],
             learned.before.held_out, learned.after.held_out, learned.before.replay, learned.after.replay,
-            learned.before.false_positives, learned.after.false_positives, before[0], after[0], before[1], after[1],
+            learned.before.false_positives, learned.after.false_positives, before.dice, after.dice, before.healthy,
+            after.healthy, before.shown_dice, after.shown_dice, before.shown_healthy, after.shown_healthy,
             learned.seconds,
         )  # fmt: skip
         rows.append(dict(zip(COLUMNS, values, strict=True)))
