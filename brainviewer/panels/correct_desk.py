@@ -94,6 +94,8 @@ class CorrectDesk(QObject):
         job.finished.connect(self._tell_interrupted)
 
     def _tell_interrupted(self, found: list[tuple[str, float]]) -> None:
+        if not found:
+            return
         titles = {entry.uid: entry.title for entry in self._keeping.library.studies(most=10_000)}
         for study, at in found[:1]:
             more = f" and of {len(found) - 1} more studies" if len(found) > 1 else ""

@@ -7,7 +7,7 @@ import pytest
 
 from brainviewer.jobs.training import losses_in
 from brainviewer.panels.train import TrainView
-from brainviewer.storage import corrections, folders, models
+from brainviewer.storage import corrections, folders
 from brainviewer.storage.corrections import About
 from engines import model_package
 from engines.model_card import ModelCard
@@ -37,12 +37,14 @@ def training(qtbot, viewer, open_head, base, tmp_path):
     viewer.commands.run("correct.train")
     view = viewer.window.findChild(TrainView)
     qtbot.waitUntil(view._start.isEnabled)
+    # Other engines of the test's home and of the program learn from corrections too.
+    view._choice.setCurrentText("Small RASALoRE 1")
     return viewer, view
 
 
 def own_cards(view):
-    """Cards of the user's models; bundled ones can be tuned too."""
-    return [model.card for model in view._models if not models.is_bundled(model)]
+    """Cards of the versions of the test's own model."""
+    return [model.card for model in view._models if model.card.name == "Small RASALoRE"]
 
 
 def test_losses_are_read_from_the_progress_text():
