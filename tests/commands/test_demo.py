@@ -29,6 +29,7 @@ def _has_model_for_the_sample() -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # every engine runs
 @pytest.mark.usefixtures("cached_study")
 def test_demo_is_written_without_a_screen(tmp_path: Path) -> None:
     out = tmp_path / "out"
