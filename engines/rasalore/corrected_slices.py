@@ -75,7 +75,11 @@ def as_slices(one: CorrectedVolume, settings: Settings, subject: int) -> tuple[S
 
 
 def pixel_weight(mask: NDArray[np.bool_], automatic: NDArray[np.bool_], state: State) -> NDArray[np.float32]:
-    """How much each pixel (h, w) counts: more where the reader flipped it, nothing near an interpolated outline."""
+    """How much each pixel (h, w) counts: more where the reader flipped it, nothing near an interpolated outline.
+
+    The Gaussian around flipped pixels is divided by its maximum, so that a reader's thin stroke counts as much as a
+    large one.
+    """
     scale = mask.shape[0] / PUBLISHED_SIDE
     weight = np.ones(mask.shape, np.float32)
     if state is State.CORRECTED:

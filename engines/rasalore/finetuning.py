@@ -3,7 +3,8 @@
 Deviations, and why: automatic masks of a correction itself are not learned, since they may be another engine's; replay
 uses the cohort's masks and losses of the training (pseudo_targets.py, training.py). Beyond the spec: the old model's
 own probabilities hold what it knew (replay.py), and the kept weights may lie between the old and the learned ones
-(candidates.py). The weights are chosen on the slices that also decide whether they are accepted.
+(candidates.py). The weights are chosen on the slices that also decide whether they are accepted. Point and code losses
+have the weights of the training.
 """
 
 from __future__ import annotations
