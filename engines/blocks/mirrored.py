@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
@@ -24,14 +25,22 @@ def against_mirror(seen: Seen, slabs: Slabs, standardised: Tensor, share: float)
     """
     if not share or seen.coarse.volume.is_picture or not seen.stack.columns_run_left_right:
         return standardised
-    inside = slabs.inside.numpy().astype(np.float32)
-    score = standardised.numpy() * inside
-    flipped, covered = score[:, :, ::-1], inside[:, :, ::-1]
-    # The mirror stands where the brain covers its own reflection best.
-    shift = max(range(-REACH, REACH + 1), key=lambda by: float((np.roll(covered, by, 2) * inside).sum()))
-    total, weight = (
-        ndimage.gaussian_filter(np.roll(part, shift, 2), SIGMA, mode="constant") for part in (flipped, covered)
-    )
-    other = np.where(weight > FEWEST, total / np.maximum(weight, FEWEST), 0)
+    other = reflected(standardised.numpy(), slabs.inside.numpy(), 2, SIGMA, REACH)
     less: Tensor = standardised - share * torch.from_numpy(np.maximum(other, 0)).to(standardised.dtype)
     return less
+
+
+def reflected(
+    values: NDArray[np.float32], inside: NDArray[np.bool_], axis: int, sigma: float, reach: int
+) -> NDArray[np.float32]:
+    """What lies at the mirrored place, smoothed; 0 where that is outside. (i, j, k) each, left and right along `axis`.
+
+    The mirror stands where `inside` covers its own reflection best, up to `reach` from the middle.
+    """
+    weight = inside.astype(np.float32)
+    flipped, covered = np.flip(values * weight, axis), np.flip(weight, axis)
+    shift = max(range(-reach, reach + 1), key=lambda by: float((np.roll(covered, by, axis) * weight).sum()))
+    total, share = (
+        ndimage.gaussian_filter(np.roll(part, shift, axis), sigma, mode="constant") for part in (flipped, covered)
+    )
+    return np.asarray(np.where(share > FEWEST, total / np.maximum(share, FEWEST), 0), np.float32)

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
+from engines.blocks.mirrored import reflected
 from engines.itermask3d.preparation import Maps
 
 STEP_MM = 4.0  # voxels of the stored maps: they are smooth, and a package stays small
 SPREAD_MM = 4.0  # Gaussian sigma: brains are centred, not registered
+REACH_MM = 12.0  # how far a brain's middle may lie from that of its grid
 PRIOR = 0.5  # subjects' worth of the whole brain's deviation mixed into every place
 NAME = "itermask3d.healthy_difference"
 
@@ -55,11 +57,17 @@ class HealthyDifference:
         whole = torch.from_numpy(np.stack([mean, deviation]))
         return cls(functional.avg_pool3d(whole, step).float().numpy())
 
-    def standardised(self, difference: Maps) -> Maps:
-        """How many healthy deviations a smoothed difference (i, j, k) lies from the healthy mean, to either side."""
+    def standardised(self, difference: Maps, brain: NDArray[np.bool_], mirrored: float, voxel_mm: float) -> Maps:
+        """How many healthy deviations a smoothed difference (i, j, k) lies from the healthy mean, to either side.
+
+        mirrored: the share of the other side's deviation that is taken off: another scanner shifts both sides alike.
+        """
         known = torch.from_numpy(self.maps)[None]
         mean, deviation = functional.interpolate(known, difference.shape, mode="trilinear")[0].numpy()
-        return np.asarray(np.abs(difference - mean) / deviation, np.float32)
+        signed = (difference - mean) / deviation
+        if mirrored:
+            signed -= mirrored * reflected(signed, brain, 0, SPREAD_MM / voxel_mm, round(REACH_MM / voxel_mm))
+        return np.asarray(np.abs(signed) * brain, np.float32)
 
     def to_arrays(self) -> dict[str, Maps]:
         """Named array for calibration.safetensors."""

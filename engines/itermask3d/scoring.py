@@ -29,7 +29,7 @@ def heatmap(
     the mask ends, then smoothed inside the brain: an error of one voxel next to a sulcus is no finding.
     """
     if settings.heat == "deviation":
-        heat = usual.standardised(difference) * grid.brain
+        heat = usual.standardised(difference, grid.brain, settings.mirrored, settings.voxel_mm)
     else:
         error = (shrunk.error if settings.heat == "last" else shrunk.mean_error).float().cpu().numpy()
         heat = smoothed(error, grid.brain, settings.smooth_mm / settings.voxel_mm) / max(threshold, 1e-12)

@@ -46,6 +46,7 @@ class Settings:
         same place ("deviation").
     smooth_mm: Gaussian sigma of the heatmap (of the signed difference for "deviation") inside the brain; 0 as
         published.
+    mirrored: share of the mirrored place's deviation that is taken off a place's own ("deviation" only).
     slice_share: a slice's score is the mean of this share of its highest voxels.
     score: what a study's score is: the share of the brain in the final mask, the mean error inside the brain (both
         published), or how far error and percentile curve lie from those of healthy brains, to either side ("unusual").
@@ -80,6 +81,7 @@ class Settings:
     relative: bool = True
     heat: Literal["last", "mean", "deviation"] = "deviation"
     smooth_mm: float = 6.0
+    mirrored: float = 0.3
     slice_share: float = 0.05
     score: Score = "unusual"
     checkpoint_every: int = 500

@@ -23,7 +23,8 @@ def test_what_every_healthy_brain_shows_is_taken_off() -> None:
     healthy = HealthyDifference.measured(differences[1:], brains[1:], 2.0)
     changed = differences[0].copy()
     changed[10:14, 18:22, 14:18] -= 1.0
-    heat, brain = healthy.standardised(changed), brains[0]
+    brain = brains[0]
+    heat = healthy.standardised(changed, brain, 0.0, 2.0)
     inner = brain.copy()
     inner[14:18] = False  # the step between the halves is smoothed
     lesion = heat[10:14, 18:22, 14:18]
@@ -46,6 +47,21 @@ def test_it_comes_back_from_a_package_and_spoiled_ones_count_as_none() -> None:
     assert healthy.maps.shape == (2, 16, 20, 16)
     assert np.array_equal(HealthyDifference.from_arrays(healthy.to_arrays()).maps, healthy.maps)
     unknown = HealthyDifference.unknown()
-    assert np.allclose(unknown.standardised(np.full(SHAPE, -2, np.float32)), 2)
+    assert np.allclose(unknown.standardised(np.full(SHAPE, -2, np.float32), np.ones(SHAPE, bool), 0.0, 2.0), 2)
     for spoiled in ({}, {"itermask3d.healthy_difference": np.full((2, 4, 4, 4), np.nan)}):
         assert np.array_equal(HealthyDifference.from_arrays(spoiled).maps, unknown.maps)
+
+
+def test_what_both_sides_share_is_taken_off_and_the_first_axis_is_left_to_right() -> None:
+    _, (brain, *_) = _healthy(1)
+    unknown = HealthyDifference.unknown()
+    both = np.zeros(SHAPE, np.float32)
+    both[6:12, 12:28, 10:22] = 3
+    one = both.copy()
+    both[20:26, 12:28, 10:22] = 3
+    place = (slice(7, 11), slice(14, 26), slice(12, 20))
+    share = {
+        name: unknown.standardised(map_, brain, 0.5, 2.0)[place].mean() for name, map_ in (("both", both), ("one", one))
+    }
+    assert share["both"] < 0.65 * share["one"]
+    assert share["one"] > 2.9
