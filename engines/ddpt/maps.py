@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from engines.ddpt.network import Backbone, DualPrompts, glance, watched
+from engines.ddpt.network import Backbone, DualPrompts, Glance, glance, watched
 from engines.ddpt.settings import Settings
 
 MAPS = ("class token attention", "class difference", "likeness to texts")
@@ -28,22 +28,41 @@ class Looked:
     maps: Tensor
 
 
-@torch.no_grad()
-def look_where(backbone: Backbone, prompts: DualPrompts, seen: Tensor, settings: Settings) -> Looked:
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """One pass with its gradients. attention: (b, places), of the last block's class token, sums to less than 1.
+
+    likeness: (b, places), log-odds that a place is like the unhealthy text.
+    """
+
+    glance: Glance
+    attention: Tensor
+    likeness: Tensor
+
+    @property
+    def log_odds(self) -> Tensor:
+        """Of a lesion in the slice against none, (b,)."""
+        logits = self.glance.logits.float()
+        return logits[:, 1] - logits[:, 0]
+
+
+def watch(backbone: Backbone, prompts: DualPrompts, seen: Tensor, settings: Settings) -> Watched:
     """One pass over a batch, with a hook on the last block only. seen: what backbone.look gave."""
     with watched(backbone.last_attention) as rows:
         found = glance(backbone, prompts, backbone.embed(seen), learned_text=settings.text == "learned")
-    patches = found.tokens.shape[1] - 1
-    attention = found.class_attention[:, :, 1 : 1 + patches].float()
     features = functional.normalize(backbone.project(found.tokens[:, 1:]), dim=-1)
     likeness = (backbone.scale * features @ found.texts.T).float()  # (b, places, 2)
-    maps = [
-        rows[0][:, 1 : 1 + patches].float(),
-        (attention[:, 1] - attention[:, 0]).clamp(min=0),
-        (likeness[..., 1] - likeness[..., 0]).sigmoid(),
-    ]
-    logits = found.logits.float()
-    return Looked(logits[:, 1] - logits[:, 0], torch.stack(maps, 1))
+    attention = rows[0][:, 1 : found.tokens.shape[1]].float()
+    return Watched(found, attention, likeness[..., 1] - likeness[..., 0])
+
+
+@torch.no_grad()
+def look_where(backbone: Backbone, prompts: DualPrompts, seen: Tensor, settings: Settings) -> Looked:
+    """What a pass over a batch shows: whether, and three maps of where. seen: what backbone.look gave."""
+    found = watch(backbone, prompts, seen, settings)
+    of_classes = found.glance.class_attention[:, :, 1 : found.glance.tokens.shape[1]].float()
+    maps = [found.attention, (of_classes[:, 1] - of_classes[:, 0]).clamp(min=0), found.likeness.sigmoid()]
+    return Looked(found.log_odds, torch.stack(maps, 1))
 
 
 def blended(maps: Tensor, inside: Tensor, weights: tuple[float, float, float]) -> Tensor:

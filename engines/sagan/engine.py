@@ -18,6 +18,7 @@ from engines.errors import BadModel
 from engines.files import load_volume
 from engines.healthy import HealthyScores
 from engines.model_card import ModelCard
+from engines.model_package import LoadedModel
 from engines.new_model import fresh_card, nobody
 from engines.preparation import SliceStack, prepare_slices
 from engines.result import AnomalyResult, Provenance
@@ -30,6 +31,7 @@ from engines.sagan.inference import (
     smoothed_residual,
     study_score,
 )
+from engines.sagan.network import Generator
 from engines.sagan.pictures import healthy_slices, held_out_samples, training_sets
 from engines.sagan.settings import Settings
 from engines.sagan.training import Trainer, new_generator
@@ -45,17 +47,11 @@ class Sagan:
     def __init__(self, model: Path, device: str = "auto") -> None:
         loaded = model_package.load(model, CARD.key)
         self.model_card = loaded.card
-        self.settings = _settings(loaded.card)
+        self.settings = stored_settings(loaded.card)
         self.device = devices.choose(device)
         self.calibration = Calibration.from_arrays(loaded.calibration)
         self._healthy = HealthyResidual.from_arrays(loaded.calibration, self.settings.size)
-        self._generator = new_generator(self.settings)
-        try:
-            self._generator.load_state_dict({key: torch.from_numpy(value) for key, value in loaded.weights.items()})
-        except (RuntimeError, ValueError) as error:
-            raise BadModel(
-                f"The weights of '{loaded.card.name}' do not fit its settings.", "Train or add the model again."
-            ) from error
+        self._generator = stored_generator(self.settings, loaded)
         self._generator.eval().requires_grad_(False).to(self.device.torch)
 
     def detect(self, volume: Volume, report: Report = silent) -> AnomalyResult:
@@ -170,7 +166,20 @@ LIMITS = (
 )
 
 
-def _settings(card: ModelCard) -> Settings:
+def stored_generator(settings: Settings, loaded: LoadedModel) -> Generator:
+    """The generator of a package; raises BadModel where its weights do not fit."""
+    generator = new_generator(settings)
+    try:
+        generator.load_state_dict({key: torch.from_numpy(value) for key, value in loaded.weights.items()})
+    except (RuntimeError, ValueError) as error:
+        raise BadModel(
+            f"The weights of '{loaded.card.name}' do not fit its settings.", "Train or add the model again."
+        ) from error
+    return generator
+
+
+def stored_settings(card: ModelCard) -> Settings:
+    """The settings of a package; raises BadModel where they are not SAGAN's."""
     try:
         values: dict[str, Any] = dict(card.settings)
         values["betas"] = tuple(values["betas"])

@@ -55,7 +55,18 @@ def generator_losses(
     }
 
 
-def keep_loss(pictures: Tensor, restored: Tensor, lesion: Tensor) -> Tensor:
-    """Mean (1 - M) |A - G(A)|: outside a reader's corrected mask M nothing may change (our extension)."""
-    outside = 1 - lesion
+def keep_loss(pictures: Tensor, restored: Tensor, lesion: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean (1 - M) |A - G(A)|: outside a reader's corrected mask M nothing may change (our extension).
+
+    All (n, 1, S, S). weight: what counts, such as the foreground times the trust in a mask; everything where None.
+    """
+    outside = (1 - lesion) if weight is None else (1 - lesion) * weight
     return (outside * (pictures - restored).abs()).sum() / outside.sum().clamp_min(1.0)
+
+
+def change_loss(
+    pictures: Tensor, restored: Tensor, lesion: Tensor, margin: float, weight: Tensor | None = None
+) -> Tensor:
+    """Mean M max(0, m - |A - G(A)|): inside the mask at least the margin m has to change (our extension)."""
+    inside = lesion if weight is None else lesion * weight
+    return (inside * (margin - (pictures - restored).abs()).clamp_min(0)).sum() / inside.sum().clamp_min(1.0)

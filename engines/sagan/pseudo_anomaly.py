@@ -6,9 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engines.sagan.settings import Settings
+
 CORE = 0.6  # centres lie in this central share of the frame
 BRIGHT_SHARE = 0.7
 WIDEST, NARROWEST = 0.2, 0.05  # half-width of the square as a share of the side
+
+
+def pseudo_anomalies(normal: Tensor, foreground: Tensor, generator: torch.Generator, settings: Settings) -> Tensor:
+    """The kinds of pseudo-anomalies that these settings mix; normal, foreground: (n, 1, S, S), n >= 2."""
+    pseudo = foreign_patches(normal, generator, foreground if settings.foreground else None)
+    if settings.blobs > 0:
+        blobs = shifted_blobs(normal, generator, foreground)
+        chosen = torch.rand(len(normal), generator=generator, device=normal.device) < settings.blobs
+        pseudo = torch.where(chosen[:, None, None, None], blobs, pseudo)
+    return pseudo
 
 
 def foreign_patches(normal: Tensor, generator: torch.Generator, foreground: Tensor | None = None) -> Tensor:

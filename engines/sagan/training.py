@@ -17,7 +17,7 @@ from engines.sagan.losses import critic_loss, generator_losses
 from engines.sagan.network import Critic, Generator
 from engines.sagan.patches import restore_grid
 from engines.sagan.pictures import Pictures, TrainingSets, augmented
-from engines.sagan.pseudo_anomaly import foreign_patches, shifted_blobs
+from engines.sagan.pseudo_anomaly import pseudo_anomalies
 from engines.sagan.settings import Settings
 from engines.training import TrainingState, averaged_copy, linear_decay, train
 
@@ -113,7 +113,7 @@ class Trainer:
         normal, foreground, normal_heights = self._draw(self.normal)
         learn = (iteration + 1) % settings.critic_steps == 0
         if learn:  # one pass for G(A), G(B), G(P): nothing couples pictures, so it equals three passes
-            pseudo = self._pseudo_anomalies(normal, foreground)
+            pseudo = pseudo_anomalies(normal, foreground, self.random, settings)
             heights = torch.cat([unlabeled_heights, normal_heights, normal_heights])
             fake, kept, restored = self._restored(torch.cat([unlabeled, normal, pseudo]), heights).chunk(3)
         else:
@@ -134,15 +134,6 @@ class Trainer:
             # Twice as seldom as the critic's, so the sums are scaled to stay means.
             losses |= {key: value.item() * settings.critic_steps for key, value in terms.items()}
         return losses
-
-    def _pseudo_anomalies(self, normal: Tensor, foreground: Tensor) -> Tensor:
-        settings = self.settings
-        pseudo = foreign_patches(normal, self.random, foreground if settings.foreground else None)
-        if settings.blobs > 0:
-            blobs = shifted_blobs(normal, self.random, foreground)
-            chosen = torch.rand(len(normal), generator=self.random, device=self.device) < settings.blobs
-            pseudo = torch.where(chosen[:, None, None, None], blobs, pseudo)
-        return pseudo
 
     def _critic_step(self, normal: Tensor, fake: Tensor) -> float:
         epsilon = torch.rand(normal.shape[0], 1, 1, 1, generator=self.random, device=self.device)

@@ -86,6 +86,7 @@ def test_versions_count_on() -> None:
 
 
 def test_engines_say_whether_they_learn_from_corrections() -> None:
-    assert not can_finetune("sagan")
+    assert all(can_finetune(engine) for engine in ("ddpt", "rasalore", "sagan"))
+    assert not any(can_finetune(engine) for engine in ("itermask3d", "patchcore", "simpleslicenet"))
     with pytest.raises(BadInput, match="no engine"):
         can_finetune("nothing")
