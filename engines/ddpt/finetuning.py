@@ -133,6 +133,8 @@ def masks_of(network: Tuned, one: Judged, settings: Settings) -> Bools:
     # Only slices that count and have a mask are fitted to their pictures, which takes the longest.
     rows = np.flatnonzero(one.chosen & ~healthy)
     stack, masks = one.stack, np.zeros(one.stack.foreground.shape, bool)
+    if not len(rows):
+        return masks
     blend = blended(maps[rows], inside[rows], settings.blend)
     shown = on_pictures(blend, stack.pictures[rows], stack.foreground[rows], settings)
     masks[rows] = pseudo_masks(shown, healthy[rows], settings)

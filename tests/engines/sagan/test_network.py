@@ -20,7 +20,7 @@ def test_the_published_position_code_is_inert() -> None:
     generator, patches = Generator(8, 1, position="reference"), torch.randn(4, 1, 32, 32).tanh()
     with torch.no_grad():
         plain, shuffled = generator(patches, codes())[0], generator(patches, 10 * codes().flip(0))[0]
-    assert (plain - shuffled).abs().max() < 1e-5
+    assert (plain - shuffled).abs().max() < 1e-4  # rounding: a processor without AVX-512 gives 1.1e-5
 
 
 def test_film_starts_like_the_published_form_and_then_tells_patches_apart() -> None:
