@@ -26,6 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, _config, build_role, evt
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -213,11 +214,13 @@ class DimseArchive:
         for abstract, syntaxes in contexts:
             own.add_requested_context(abstract, syntaxes) if syntaxes else own.add_requested_context(abstract)
         tls = (context(node), node.host) if node.tls else None
+        refusals: list[str] = []
+        handlers = [*handlers, (evt.EVT_PDU_RECV, _refusals_to(refusals))]
         opened = own.associate(
-            node.host, node.port, ae_title=node.title, ext_neg=list(roles), evt_handlers=list(handlers), tls_args=tls
+            node.host, node.port, ae_title=node.title, ext_neg=list(roles), evt_handlers=handlers, tls_args=tls
         )
         if not opened.is_established:
-            reason = "refused the connection" if opened.is_rejected else "does not answer"
+            reason = f"refused the connection: {refusals[0]}" if refusals else "does not answer"
             raise ArchiveTrouble(
                 f"{node.name} ({node.place}) {reason}.", "Check address, port, both AE titles and TLS."
             )
@@ -255,6 +258,16 @@ def _wanted(study_uid: str, batch: list[Instance]) -> Dataset:
     wanted.SeriesInstanceUID = batch[0].series_uid
     wanted.SOPInstanceUID = [one.uid for one in batch]
     return wanted
+
+
+def _refusals_to(reasons: list[str]) -> Any:
+    """Keep why an archive rejects: pynetdicom's `is_rejected` stays False where the answer comes before it waits."""
+
+    def note(event: Any) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            reasons.append(event.pdu.reason_str.rstrip(".").lower().replace(" ae ", " AE "))
+
+    return note
 
 
 def _keeper(folder: Path) -> list[Any]:
