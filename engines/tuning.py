@@ -95,14 +95,14 @@ def stratified(subjects: Tensor, draws: int) -> Tensor:
 
 
 def tuned(
-    state: TrainingState, name: str, step: Step, steps: int, plan: Plan, report: Report = silent
+    state: TrainingState, name: str, step: Step, steps: int, plan: Plan, report: Report = silent, ema: float = EMA
 ) -> dict[int, dict[str, Tensor]]:
     """All steps, or on from a checkpoint in the plan's folder; averaged weights of `name` by step, of each quarter."""
     stops = sorted({max(1, steps * part // CHECKPOINTS) for part in range(1, CHECKPOINTS + 1)})
     files = {stop: plan.folder / f"weights-{stop}.safetensors" for stop in stops}
     for stop, file in files.items():
         train(
-            state, step, stop, plan.folder, checkpoint_every=max(10, steps // 20), resume=plan.resume, ema=EMA,
+            state, step, stop, plan.folder, checkpoint_every=max(10, steps // 20), resume=plan.resume, ema=ema,
             report=lambda done, _, text: report(done, steps, text),
         )  # fmt: skip
         # A resumed training that is past this stop has left its file before.

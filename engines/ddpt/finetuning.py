@@ -37,9 +37,9 @@ from engines.setting_values import restore
 from engines.training import TrainingState
 from engines.tuning import Weights, choose, examples, mean, steps_for, stratified, tuned
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE, BATCH, EMA = 2e-4, 16, 0.97  # many small steps: a few large ones forget what healthy slices look like
 BETA = 0.5  # weight of the attention term, and of the likeness of places
-HOLD = 1.0  # weight of what the old model said of replayed slices
+HOLD = 3.0  # weight of what the old model said of replayed slices
 SHARES = (0.5, 0.25, 0.25)  # of a batch: corrected, replay with a lesion, replay without
 LARGEST_STEP = 1.0
 
@@ -81,7 +81,7 @@ def finetune(plan: Plan, report: Report = silent) -> Learned:
     old, tried = network.twin(), network.twin()
     before = figures(old, found, settings)
     tuning = Tuning(network, settings, found, plan.seed, device.torch)
-    checkpoints = tuned(tuning.state, "network", tuning.step, tuning.steps, plan, report)
+    checkpoints = tuned(tuning.state, "network", tuning.step, tuning.steps, plan, report, EMA)
 
     def measure(weights: Weights) -> Figures:
         tried.load_state_dict(dict(weights))
@@ -174,7 +174,7 @@ class Tuning:
         )
         parts = (found.learned, found.replay, found.healthy)
         self.pools = [Rows.joined(part) if part else None for part in parts]
-        self.counts = [max(1, round(settings.batch * share)) for share in SHARES]
+        self.counts = [max(1, round(min(BATCH, settings.batch) * share)) for share in SHARES]
         drawn = Rows.joined(found.learned)
         self.steps = steps_for(len(drawn), self.counts[0])
         self.chances = [torch.ones(len(pool) if pool else 0) for pool in self.pools]

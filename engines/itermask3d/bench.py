@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from engines.errors import KnownError
 from engines.files import read_volume
 from engines.itermask3d.engine import IterMask3d
 from engines.itermask3d.fast import FORMS, FastUNet3d, brain_box
+from engines.itermask3d.graphed import Recorded
 from engines.itermask3d.network import UNet3d, channels_last
 from engines.itermask3d.preparation import Grid, prepare
 from engines.itermask3d.settings import MODES, Mode, Settings
@@ -61,9 +63,11 @@ def forms(engine: IterMask3d, grid: Grid) -> list[Row]:
     rows = []
     for form in FORMS:
         fast = channels_last(FastUNet3d(plain, form)).to(where)
-        rows.append(_one_pass(f"{form}, brain's box", fast, lambda net: net(shown, brain_box(brain))))
-        rows.append(_one_pass(f"{form}, folded", fast, lambda net: net(shown)))
-    rows.append(_one_pass("as trained", channels_last(plain).to(where), lambda net: net(shown)))
+        rows.append(_one_pass(f"{form}, brain's box", partial(fast, shown, brain_box(brain))))
+        rows.append(_one_pass(f"{form}, folded", partial(fast, shown)))
+        if where.type == "cuda":
+            rows.append(_one_pass(f"{form}, CUDA graph", partial(Recorded(fast, shown), shown)))
+    rows.append(_one_pass("as trained", partial(channels_last(plain).to(where), shown)))
     return rows
 
 
@@ -81,16 +85,17 @@ def whole(engine: IterMask3d, grid: Grid, mode: Mode) -> Row:
 
 
 @torch.no_grad()
-def _one_pass(name: str, network: nn.Module, run: Callable[[nn.Module], Tensor]) -> Row:
+def _one_pass(name: str, run: Callable[[], Tensor]) -> Row:
     with FlopCounterMode(display=False) as counter:
-        run(network)
+        run()
     times = []
     for _ in range(3):
         started, busy = time.perf_counter(), time.process_time()
-        float(run(network).sum())  # waits for a GPU
+        float(run().sum())  # waits for a GPU
         times.append((time.perf_counter() - started, time.process_time() - busy))
     seconds, cpu = (min(column) for column in zip(*times, strict=True))
-    return Row(name, seconds, cpu, counter.get_total_flops() / 1e9, _peak_mb())
+    # A recording hides its work from the counter.
+    return Row(name, seconds, cpu, counter.get_total_flops() / 1e9 or float("nan"), _peak_mb())
 
 
 def _peak_mb() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engines import device as devices
 from engines import model_package
@@ -23,17 +23,18 @@ from engines.healthy import HealthyScores
 from engines.itermask3d import CARD
 from engines.itermask3d.calibrating import healthy_scales
 from engines.itermask3d.fast import FastUNet3d, brain_box, quickest
+from engines.itermask3d.graphed import quicker
 from engines.itermask3d.healthy_curves import HealthyCurves
 from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
 from engines.itermask3d.healthy_error import HealthyError
-from engines.itermask3d.masking import high_frequency_image
+from engines.itermask3d.masking import high_frequency_image, masked_input
 from engines.itermask3d.network import UNet3d, channels_last
 from engines.itermask3d.preparation import Grid, Maps, normalised, prepare
 from engines.itermask3d.scoring import heatmap, iteration_masks, slice_scores, study_score
 from engines.itermask3d.settings import Settings
 from engines.itermask3d.shrinking import Fill, Noise, Scene, Shrunk, errors, schedule, shrink, threshold_curves
 from engines.itermask3d.threshold import STEPS, Decision, Floats, choose_threshold, is_settled
-from engines.itermask3d.training import Trainer, healthy_volumes
+from engines.itermask3d.training import Trainer, healthy_landmarks, healthy_volumes
 from engines.model_card import ModelCard, TrainingData
 from engines.result import (
     ITERATION_MASKS,
@@ -83,12 +84,7 @@ class IterMask3d:
         self.healthy_error = HealthyError.from_arrays(loaded.calibration, self.settings.size)
         self.healthy_difference = HealthyDifference.from_arrays(loaded.calibration)
         network = UNet3d(self.settings.width)
-        try:
-            network.load_state_dict({key: torch.from_numpy(value) for key, value in loaded.weights.items()})
-        except (RuntimeError, ValueError) as error:
-            raise BadModel(
-                f"The weights of '{loaded.card.name}' do not fit its settings.", "Train or add the model again."
-            ) from error
+        _restore(network, loaded)
         form = quickest(self.settings.width, self.device.name, self.device.precision)
         self._network = channels_last(FastUNet3d(network.eval(), form))
 
@@ -139,7 +135,7 @@ class IterMask3d:
         self, grid: Grid, settings: Settings, curve: Floats | None, where: str, report: Report
     ) -> tuple[Floats, Decision, Shrunk, Maps]:
         scene = self._scene(grid, settings, where)
-        noise, fill = _noise(scene.volumes, settings.seed), self._fill(scene.brains[0, 0], where)
+        noise, fill = _noise(scene.volumes, settings.seed), self._passes(scene, where)
         before = 0
         seen: list[Tensor] = []
         if curve is None:
@@ -178,14 +174,13 @@ class IterMask3d:
         """Phase A to its end: tau of a volume on the model's grid, (100,)."""
         where = self.device.name
         scene = self._scene(grid, self.settings, where)
-        fill = self._fill(scene.brains[0, 0], where)
-        noise = _noise(scene.volumes, self.settings.seed)
+        fill, noise = self._passes(scene, where), _noise(scene.volumes, self.settings.seed)
         curve: Floats = threshold_curves(fill, scene, noise, steps=schedule(self.settings))[0][0]
         return curve
 
     def _scene(self, grid: Grid, settings: Settings, where: str) -> Scene:
         head, brain = torch.from_numpy(grid.head).to(where), torch.from_numpy(grid.brain).to(where)
-        volume = normalised(head, brain)[None, None]
+        volume = normalised(head, brain, settings.landmarks)[None, None]
         weights = self.healthy_error.weights(brain) if settings.relative else brain.to(volume.dtype)
         return Scene(volume, high_frequency_image(volume, settings.radius), brain[None, None], weights[None, None])
 
@@ -196,6 +191,11 @@ class IterMask3d:
         noise = _noise(scene.volumes, self.settings.seed)
         error, _ = errors(self._fill(scene.brains[0, 0], self.device.name), scene, scene.brains, noise(0))
         return error[0, 0]
+
+    def _passes(self, scene: Scene, where: str) -> Fill:
+        """The network for many passes of one volume."""
+        fill = self._fill(scene.brains[0, 0], where)
+        return quicker(fill, masked_input(scene.volumes, scene.edges, scene.brains, scene.volumes))
 
     def _fill(self, brain: Tensor, where: str) -> Callable[[Tensor], Tensor]:
         """The network on the brain's box, in the device's precision."""
@@ -267,19 +267,30 @@ class IterMask3d:
         """
         settings = settings or Settings()
         chosen = devices.choose(device)
+        first = model_package.load(Path(settings.from_model), CARD.key) if settings.from_model else None
         healthy, held_out = (healthy_volumes(cohort, split, settings, report) for split in ("train", "val"))
+        if settings.matched:
+            settings = dataclasses.replace(settings, landmarks=healthy_landmarks(healthy))
         trainer = Trainer(settings, healthy, held_out, chosen.torch)
+        if first is not None:
+            for started in (trainer.network, *trainer.state.averaged.values()):
+                _restore(started, first)
         state = trainer.run(out.with_name(out.name + ".training"), resume=resume, report=report)
         network = state.averaged.get("network", trainer.network)
         train = cohort.select(split="train", label="normal")
         modalities = {sample.modality for sample in train.samples}
         card = ModelCard(
             engine=CARD.key,
+            parent=first.card.digest if first else "",
             name=f"IterMask3D {' '.join(sorted(modalities))}".strip(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             modality=modalities.pop() if len(modalities) == 1 else "",
-            settings=dataclasses.asdict(settings),
-            preparation={"size": settings.size, "voxel_mm": settings.voxel_mm, "normalisation": "brain z-score"},
+            settings=dataclasses.asdict(dataclasses.replace(settings, from_model="")),
+            preparation={
+                "size": settings.size,
+                "voxel_mm": settings.voxel_mm,
+                "normalisation": "brain z-score" + (", percentiles moved to landmarks" if settings.landmarks else ""),
+            },
             training_data=(TrainingData(cohort=cohort.name, digest=cohort.digest, subjects=len(set(train.subjects))),),
             limits=LIMITS,
             seconds=state.seconds,
@@ -314,6 +325,15 @@ def _settings(card: ModelCard) -> Settings:
             f"The settings of '{card.name}' are not IterMask3D's.", "Train or add the model again."
         ) from error
     return settings
+
+
+def _restore(network: nn.Module, model: model_package.LoadedModel) -> None:
+    try:
+        network.load_state_dict({key: torch.from_numpy(value) for key, value in model.weights.items()})
+    except (RuntimeError, ValueError) as error:
+        raise BadModel(
+            f"The weights of '{model.card.name}' do not fit its settings.", "Train or add the model again."
+        ) from error
 
 
 def _noise(volume: Tensor, seed: int) -> Callable[[int], Tensor]:

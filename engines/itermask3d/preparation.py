@@ -21,7 +21,11 @@ LIMIT = 3.0  # grey levels are cut at so many standard deviations; the backgroun
 LEAST_VOXELS = 100  # a percentile must be at least one voxel
 FWHM = 0.4247  # standard deviation of a Gaussian whose full width at half maximum is one
 
+PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)  # of the brain's grey levels, moved to the landmarks
+LUMP = 1e-6
+
 Maps = NDArray[np.float32]
+Landmarks = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,24 +84,50 @@ def prepare(volume: Volume, settings: Settings) -> Grid:
     steps = (
         "brain mask from the skull-stripped scan" if stripped else "approximate brain mask",
         f"{'x'.join(map(str, settings.size))} voxels of {settings.voxel_mm:g} mm around the brain's box",
-        f"grey levels in standard deviations of the brain, cut at {LIMIT:g}",
+        f"grey levels in standard deviations of the brain, cut at {LIMIT:g}"
+        + (", their percentiles moved to healthy ones" if settings.landmarks else ""),
     )
     return Grid(head.astype(np.float32), brain, found & inside, steps, to_grid)
 
 
-def normalised(head: Tensor, brain: Tensor, like: Tensor | None = None) -> Tensor:
+def normalised(head: Tensor, brain: Tensor, landmarks: Landmarks = (), like: Tensor | None = None) -> Tensor:
     """Grey levels in standard deviations of the brain, cut at LIMIT, the background at -LIMIT: (i, j, k).
 
-    Mean and deviation are those of the brain's voxels within three deviations of the first mean; those of the head
-    `like` where it is given. Raises BadVolume where the brain has one grey level only.
+    Mean and deviation are those of the brain's voxels within three deviations of the first mean. With landmarks the
+    brain's percentiles are then moved to them, by straight lines between (Nyúl, Udupa, Zhang, "New variants of a method
+    of MRI scale standardization", IEEE TMI 19:143, 2000), so that every scanner shows the same contrast. All of it is
+    measured on the head `like` where one is given. Raises BadVolume where the brain has one grey level only.
     """
-    values = (head if like is None else like)[brain].double()
+    own = head if like is None else like
+    values = own[brain].double()
     mean, deviation = values.mean(), values.std()
     usual = values[(values - mean).abs() <= LIMIT * deviation]
     if not deviation > 0 or not usual.std() > 0:
         raise BadVolume("The brain has one grey level only in this volume.", "Choose another series.")
-    standard = ((head.double() - usual.mean()) / usual.std()).clamp(-LIMIT, LIMIT)
+    middle, spread = usual.mean(), usual.std()
+    standard = ((head.double() - middle) / spread).clamp(-LIMIT, LIMIT)
+    if landmarks:
+        standard = _moved(standard, percentiles(((values - middle) / spread).clamp(-LIMIT, LIMIT)), landmarks)
     return torch.where(brain, standard, -LIMIT).to(head.dtype)
+
+
+def percentiles(values: Tensor) -> Tensor:
+    """Those of PERCENTILES: float64."""
+    ordered = values.double().sort().values
+    at = torch.tensor(PERCENTILES, dtype=torch.float64, device=values.device) / 100 * (len(ordered) - 1)
+    return torch.lerp(ordered[at.floor().long()], ordered[at.ceil().long()], at.frac())
+
+
+def _moved(values: Tensor, own: Tensor, wanted: Landmarks) -> Tensor:
+    """Values with the percentiles `own` moved to `wanted`; the ends of the scale stay."""
+    ends = own.new_tensor([-LIMIT, LIMIT])
+    # Equal percentiles (a lump of one grey level) would leave a line without a slope.
+    own = own + LUMP * torch.arange(1, len(own) + 1, device=own.device)
+    before = torch.cat([ends[:1] - LUMP, own, ends[1:] + LUMP * (len(own) + 2)])
+    after = torch.cat([ends[:1], own.new_tensor(wanted), ends[1:]])
+    place = torch.searchsorted(before, values).clamp(1, len(before) - 1)
+    low, high = before[place - 1], before[place]
+    return torch.lerp(after[place - 1], after[place], ((values - low) / (high - low)).clamp(0, 1))
 
 
 def _canonical(affine: NDArray[np.float64]) -> tuple[list[int], list[bool]]:

@@ -12,6 +12,7 @@ Mode = Literal["exact", "fast"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 Score = Literal["mask", "error", "unusual"]
 SCORES: tuple[Score, ...] = get_args(Score)
+LANDMARKS = 13  # percentiles, see preparation.PERCENTILES
 MOST_ITERATIONS = 31  # one bit each in the result's iteration masks
 
 
@@ -23,6 +24,9 @@ class Settings:
     voxel_mm: side of its cubic voxels (published: 192x192x192 of 1 mm).
     width: channels of the first stage (16 published, 8.9 million parameters; a quarter of that at 8).
     dropout: share of single values dropped in training (0.2 published).
+    matched: training measures the healthy percentiles of grey levels, and every scan's are moved to them (not so
+        published); landmarks: these percentiles, in standard deviations of the brain; empty = scans stay as they are.
+    from_model: folder of a model whose weights training starts with; none = from random ones.
     radius: of the sphere of low frequencies that the high-frequency image lacks, in bins along the longest side.
     whole_brain: share of training masks that cover the whole brain, as the first one of a detection does (0 published).
     planted: share of training volumes shown with an invented lesion that the network must fill in as healthy (0
@@ -57,6 +61,9 @@ class Settings:
     voxel_mm: float = 2.0
     width: int = 16
     dropout: float = 0.0
+    matched: bool = True
+    landmarks: tuple[float, ...] = ()
+    from_model: str = ""
     radius: int = 15
     whole_brain: float = 0.15
     planted: float = 0.75
@@ -99,6 +106,8 @@ class Settings:
             raise BadInput(f"IterMask3D settles on at least one volume, not {self.settle}.")
         if self.gamma < 0:
             raise BadInput(f"IterMask3D's gamma cannot be negative: {self.gamma:g}.")
+        if self.landmarks and (len(self.landmarks) != LANDMARKS or list(self.landmarks) != sorted(self.landmarks)):
+            raise BadInput(f"IterMask3D's landmarks are {LANDMARKS} rising grey levels.", "Leave them to training.")
         if not 1 <= self.coarse_step <= 20 or 100 % self.coarse_step:
             raise BadInput(f"IterMask3D's coarse step must divide 100 and be at most 20, not {self.coarse_step}.")
 
@@ -113,6 +122,7 @@ class Settings:
                 size=(192, 192, 192),
                 voxel_mm=1.0,
                 dropout=0.2,
+                matched=False,
                 whole_brain=0.0,
                 planted=0.0,
                 augment="reference",

@@ -18,7 +18,7 @@ from engines.itermask3d.lesions import planted
 from engines.itermask3d.losses import filling_loss
 from engines.itermask3d.masking import high_frequency_image, masked_input, training_mask
 from engines.itermask3d.network import UNet3d, channels_last
-from engines.itermask3d.preparation import normalised, prepare
+from engines.itermask3d.preparation import Landmarks, normalised, percentiles, prepare
 from engines.itermask3d.settings import Settings
 from engines.samples import Cohort
 from engines.training import TrainingState, averaged_copy, linear_decay, train
@@ -49,6 +49,13 @@ def healthy_volumes(cohort: Cohort, split: str, settings: Settings, report: Repo
         grid = prepare(load_volume(sample), settings)
         heads[number], brains[number] = np.maximum(grid.head, 0), grid.brain
     return Healthy(torch.from_numpy(heads), torch.from_numpy(brains))
+
+
+def healthy_landmarks(healthy: Healthy) -> Landmarks:
+    """The mean percentiles of grey levels over healthy brains, in standard deviations of a brain."""
+    pairs = zip(healthy.heads, healthy.brains, strict=True)
+    found = torch.stack([percentiles(normalised(head.float(), brain)[brain]) for head, brain in pairs])
+    return tuple(round(value, 4) for value in found.mean(0).tolist())
 
 
 class Trainer:
@@ -112,8 +119,8 @@ class Trainer:
         shown, lesion = head, torch.zeros_like(brain)
         if float(torch.rand((), generator=random, device=random.device)) < settings.planted:
             shown, lesion = planted(head, brain, settings.voxel_mm, random)
-        healthy = normalised(head, brain, like=shown)
-        return normalised(shown, brain)[None], healthy[None], mask[None], lesion[None]
+        healthy = normalised(head, brain, settings.landmarks, like=shown)
+        return normalised(shown, brain, settings.landmarks)[None], healthy[None], mask[None], lesion[None]
 
     def _input(self, volumes: Tensor, masks: Tensor, random: torch.Generator) -> Tensor:
         noise = torch.randn(volumes.shape, generator=random, device=self.device)
@@ -150,7 +157,8 @@ class Trainer:
         for index in range(len(self.held_out)):
             random = torch.Generator(self.device).manual_seed(index)
             brain = self.held_out.brains[index].to(self.device)
-            volume = normalised(self.held_out.heads[index].to(self.device).float(), brain)[None, None]
+            head = self.held_out.heads[index].to(self.device).float()
+            volume = normalised(head, brain, self.settings.landmarks)[None, None]
             mask = training_mask(brain, self.settings.voxel_mm, float(index % 2), random)[None, None]
             filled = network(self._input(volume, mask, random))
             errors.append((filled - volume)[mask].square().mean())

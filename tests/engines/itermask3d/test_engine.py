@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines import model_package
 from engines.contract import Rethresholdable
-from engines.errors import BadInput
+from engines.errors import BadInput, BadModel
 from engines.files import load_volume
 from engines.itermask3d import bench, quality
 from engines.itermask3d.engine import FILLED, IterMask3d
@@ -22,9 +23,14 @@ from tests.engines import phantoms
 
 
 @pytest.fixture(scope="module")
-def engine(phantom_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> IterMask3d:
+def model(phantom_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = replace(Settings.tiny(), iterations=24, checkpoint_every=24, learning_rate=1e-2)
-    return IterMask3d(IterMask3d.fit(phantom_cohort, tmp_path_factory.mktemp("itermask") / "model", settings), "cpu")
+    return IterMask3d.fit(phantom_cohort, tmp_path_factory.mktemp("itermask") / "model", settings)
+
+
+@pytest.fixture(scope="module")
+def engine(model: Path) -> IterMask3d:
+    return IterMask3d(model, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,17 @@ def ill() -> phantoms.Phantom:
 @pytest.fixture(scope="module")
 def result(engine: IterMask3d, ill: phantoms.Phantom) -> AnomalyResult:
     return engine.detect(ill.volume)
+
+
+def test_training_can_start_from_another_model(model: Path, phantom_cohort: Cohort, tmp_path: Path) -> None:
+    settings = replace(Settings.tiny(), iterations=1, checkpoint_every=1, learning_rate=0.0, from_model=str(model))
+    learned = model_package.load(IterMask3d.fit(phantom_cohort, tmp_path / "model", settings), "itermask3d")
+    name = "up.0.first.conv.weight"
+    assert np.array_equal(learned.weights[name], model_package.load(model, "itermask3d").weights[name])
+    assert learned.card.parent == model_package.read_card(model).digest
+    assert learned.card.settings["from_model"] == ""
+    with pytest.raises(BadModel, match="do not fit"):
+        IterMask3d.fit(phantom_cohort, tmp_path / "wider", replace(settings, width=8))
 
 
 def test_extras_show_how_the_mask_shrank(result: AnomalyResult) -> None:

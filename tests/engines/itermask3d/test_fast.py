@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from engines.itermask3d.fast import FORMS, FastUNet3d, Form, brain_box, phase_weight, transposed_weight
+from engines.itermask3d.graphed import Recorded, quicker
 from engines.itermask3d.network import UNet3d, UpUnit
 
 
@@ -78,3 +79,29 @@ def test_half_precision_keeps_the_last_layer_whole(network: UNet3d, shown: torch
     full = fast(shown.float())
     assert half.dtype == torch.float32
     assert (half - full).std() < 0.03 * full.std()
+
+
+def test_without_a_gpu_nothing_is_recorded(network: UNet3d, shown: torch.Tensor) -> None:
+    assert quicker(network, shown) is network
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_cuda_graph_equals_the_plain_pass(network: UNet3d, shown: torch.Tensor, precision: torch.dtype) -> None:
+    single = UNet3d(4).eval()
+    single.load_state_dict(network.state_dict())
+    fast = FastUNet3d(single, "transposed").cuda()
+    brain = torch.zeros(48, 64, 48, dtype=torch.bool)
+    brain[8:40, 10:50, 9:41] = True
+
+    def fill(part: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=precision == torch.bfloat16):
+            return fast(part, brain_box(brain))
+
+    first = shown.float().cuda()
+    recorded = Recorded(fill, first)
+    others = [first * factor for factor in (1.0, 0.5, -1.0)]
+    kept = [recorded(other) for other in others]  # a later pass leaves earlier results alone
+    for other, filled in zip(others, kept, strict=True):
+        assert torch.allclose(filled, fill(other), atol=1e-4 * float(filled.std()))
+    assert isinstance(quicker(fill, first), (Recorded, type(fill)))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from engines.errors import BadVolume
-from engines.itermask3d.preparation import LIMIT, normalised, prepare
+from engines.errors import BadInput, BadVolume
+from engines.itermask3d.preparation import LIMIT, normalised, percentiles, prepare
 from engines.itermask3d.settings import Settings
 from engines.volume import Volume
 from tests.engines import phantoms
@@ -72,6 +72,38 @@ def test_grey_levels_are_standard_deviations_of_the_brain_without_outliers() -> 
     assert torch.allclose(out[brain], expected[brain], atol=1e-4)
     assert (out[~brain] == -LIMIT).all()
     assert torch.allclose(normalised(head * 1e20, brain), out, atol=1e-4)
+
+
+def test_with_landmarks_another_contrast_of_the_same_brain_looks_the_same() -> None:
+    random = torch.Generator().manual_seed(0)
+    head = 0.5 + 0.1 * torch.randn(20, 20, 20, generator=random).clamp(-2, 2)
+    brain = torch.zeros(20, 20, 20, dtype=torch.bool)
+    brain[2:18, 2:18, 2:18] = True
+    landmarks = tuple(percentiles(normalised(head, brain)[brain]).tolist())
+    plain = normalised(head, brain)
+    assert torch.allclose(normalised(head, brain, landmarks), plain, atol=1e-4)
+    other = 40 * head.square() + 7  # rises with the grey level, so it keeps every percentile's voxels
+    assert (normalised(other, brain) - plain)[brain].abs().max() > 0.2
+    moved = normalised(other, brain, landmarks)
+    assert (moved - plain)[brain].abs().max() < 0.05
+    assert torch.allclose(percentiles(moved[brain]).float(), torch.tensor(landmarks), atol=0.01)
+    # A target is moved as the head that is shown: where both agree, they agree afterwards.
+    darker = torch.where(head > 0.6, 0.3, head)
+    target = normalised(head, brain, landmarks, like=darker)
+    assert torch.equal(target[head <= 0.6], normalised(darker, brain, landmarks)[head <= 0.6])
+
+
+def test_landmarks_bear_a_lump_of_one_grey_level() -> None:
+    head = torch.linspace(0.1, 1, 1000).reshape(10, 10, 10)
+    head = torch.where(head < 0.4, 0.2, head)
+    brain = torch.ones(10, 10, 10, dtype=torch.bool)
+    landmarks = tuple(percentiles(torch.randn(5000, generator=torch.Generator().manual_seed(0))).tolist())
+    out = normalised(head, brain, landmarks)
+    assert torch.isfinite(out).all()
+    order = head.flatten().argsort(stable=True)
+    assert (out.flatten()[order].diff() >= -1e-6).all()
+    with pytest.raises(BadInput, match="13 rising"):
+        replace(SETTINGS, landmarks=landmarks[::-1])
 
 
 def test_pictures_and_one_grey_level_are_refused() -> None:
