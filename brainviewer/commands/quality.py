@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from brainviewer.commands.engines import AsJson, Device
 from brainviewer.commands.outcome import known_trouble, note, tell
+from engines.result import SIGN_NAMES, SIGNS
 
 ENGINE = "itermask3d"
 UNUSUAL = 95.0  # percentile of healthy studies; the most unusual of twelve stands at 95.8
@@ -22,7 +24,10 @@ def quality(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Tell how unusual a scan is among healthy ones: noise, motion, missing parts and the like raise its score."""
+    """Tell how unusual a scan is among healthy ones: noise, motion, missing parts and the like raise its score.
+
+    Its signs: how well it is filled in (curve, error), its grey levels, its sharpness, and the air around the head.
+    """
     from brainviewer import reading
     from brainviewer.commands.matching import match, model_at, models_at_hand
     from engines import catalog
@@ -44,11 +49,20 @@ def quality(
                 "model": f"{card.name} {card.version}",
                 "score": round(result.score, 3),
                 "percentile_of_healthy_scans": round(result.score_percentile, 1) if known else None,
+                "signs": _signs(result.extras.get(SIGNS)),
                 "verdict": verdict(result.score_percentile),
                 "warnings": list(result.provenance.warnings),
             },
             as_json,
         )
+
+
+def _signs(distances: NDArray[Any] | None) -> str:
+    """How far each sign lies from healthy scans, in standard deviations, the farthest first."""
+    if distances is None:
+        return "unknown"
+    known = [(value, name) for value, name in zip(distances.tolist(), SIGN_NAMES, strict=True) if math.isfinite(value)]
+    return ", ".join(f"{name} {value:.1f}" for value, name in sorted(known, reverse=True)) or "unknown"
 
 
 def verdict(percentile: float) -> str:

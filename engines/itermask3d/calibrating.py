@@ -20,12 +20,12 @@ from engines.calibration import slice_heights
 from engines.contract import Report
 from engines.files import load_volume
 from engines.healthy import HealthyScores
-from engines.itermask3d.healthy_curves import HealthyCurves, gamma_of
 from engines.itermask3d.healthy_difference import HealthyDifference
 from engines.itermask3d.healthy_error import HealthyError, pooled
+from engines.itermask3d.healthy_signs import HealthySigns, gamma_of
 from engines.itermask3d.preparation import prepare
-from engines.itermask3d.scoring import study_score
 from engines.itermask3d.settings import Settings
+from engines.itermask3d.signs import signs
 from engines.samples import Sample
 
 if TYPE_CHECKING:
@@ -70,19 +70,19 @@ def healthy_scales(
             [differences[number] for number in others], [brains[number] for number in others], voxel_mm
         )
         plain.append(_add(scores, engine, sample, one))
-    errors = np.array([study_score(one.grid, one.curve, one.shrunk, engine.healthy_curves, "error") for one in found])
+    seen = [signs(one.grid, one.curve, one.shrunk) for one in found]
     for own, sample in enumerate(samples):
-        healthy = HealthyCurves.measured(_others(curves, own), _others(list(errors), own), gamma)
-        unusual = healthy.distance(curves[own], float(errors[own]))
+        beside = [one for number, one in enumerate(seen) if number != own] or seen
+        unusual = HealthySigns.measured(beside, gamma).distance(seen[own])
         scores.add_study(sample.subject, unusual if chosen.score == "unusual" else plain[own])
     engine.healthy_error = HealthyError.measured(np.stack(sums).sum(0))
     engine.healthy_difference = HealthyDifference.measured(differences, brains, voxel_mm)
-    engine.healthy_curves = HealthyCurves.measured(np.stack(curves), errors, gamma)
+    engine.healthy_signs = HealthySigns.measured(seen, gamma)
     return {
         **scores.build().to_arrays(),
         **engine.healthy_error.to_arrays(),
         **engine.healthy_difference.to_arrays(),
-        **engine.healthy_curves.to_arrays(),
+        **engine.healthy_signs.to_arrays(),
     }
 
 

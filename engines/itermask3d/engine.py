@@ -24,21 +24,24 @@ from engines.itermask3d import CARD
 from engines.itermask3d.calibrating import healthy_scales
 from engines.itermask3d.fast import FastUNet3d, brain_box, quickest
 from engines.itermask3d.graphed import quicker
-from engines.itermask3d.healthy_curves import HealthyCurves
 from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
 from engines.itermask3d.healthy_error import HealthyError
+from engines.itermask3d.healthy_signs import HealthySigns
 from engines.itermask3d.masking import high_frequency_image, masked_input
 from engines.itermask3d.network import UNet3d, channels_last
 from engines.itermask3d.preparation import Grid, Maps, normalised, prepare
 from engines.itermask3d.scoring import heatmap, iteration_masks, slice_scores, study_score
 from engines.itermask3d.settings import Settings
 from engines.itermask3d.shrinking import Fill, Noise, Scene, Shrunk, errors, schedule, shrink, threshold_curves
+from engines.itermask3d.signs import signs
 from engines.itermask3d.threshold import STEPS, Decision, Floats, choose_threshold, is_settled
 from engines.itermask3d.training import Trainer, healthy_landmarks, healthy_volumes
 from engines.model_card import ModelCard, TrainingData
 from engines.result import (
     ITERATION_MASKS,
     ITERATION_SHARES,
+    SIGN_NAMES,
+    SIGNS,
     THRESHOLD_CURVE,
     THRESHOLD_SLOPES,
     AnomalyResult,
@@ -76,9 +79,9 @@ class IterMask3d:
     def __init__(self, model: Path, device: str = "auto") -> None:
         loaded = model_package.load(model, CARD.key)
         self.model_card = loaded.card
-        self.healthy_curves = HealthyCurves.from_arrays(loaded.calibration)
+        self.healthy_signs = HealthySigns.from_arrays(loaded.calibration)
         chosen = _settings(loaded.card)
-        self.settings = dataclasses.replace(chosen, gamma=chosen.gamma or self.healthy_curves.gamma)
+        self.settings = dataclasses.replace(chosen, gamma=chosen.gamma or self.healthy_signs.gamma)
         self.device = devices.choose(device)
         self.calibration = Calibration.from_arrays(loaded.calibration)
         self.healthy_error = HealthyError.from_arrays(loaded.calibration, self.settings.size)
@@ -227,15 +230,17 @@ class IterMask3d:
             warnings=(*self.calibration.warnings, *found.warnings, *self._warnings(volume, found)),
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
+        away = self.healthy_signs.distances(signs(grid, found.curve, shrunk))
         extras: dict[str, np.ndarray[Any, Any]] = {
             THRESHOLD_CURVE: found.curve,
             THRESHOLD_SLOPES: found.decision.slopes,
             ITERATION_MASKS: iteration_masks(grid, shrunk.masks),
             ITERATION_SHARES: np.array([float(mask.sum()) for mask in shrunk.masks]) / grid.brain.sum(),
+            SIGNS: np.array([away[name] for name in SIGN_NAMES]),
             FILLED: np.where(grid.region, grid.to_volume(shrunk.filled.float().cpu().numpy()), 0).astype(np.float32),
         }
         scores = slice_scores(heat, grid.region, volume.slice_axis, settings.slice_share)
-        score = study_score(grid, found.curve, shrunk, self.healthy_curves, settings.score)
+        score = study_score(grid, found.curve, shrunk, self.healthy_signs, settings.score)
         return self.calibration.result(volume, heat, grid.region, scores, score, provenance, extras)
 
     def _warnings(self, volume: Volume, found: Found) -> tuple[str, ...]:

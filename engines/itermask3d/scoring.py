@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.blocks.place_scores import top_mean
-from engines.itermask3d.healthy_curves import HealthyCurves
 from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
+from engines.itermask3d.healthy_signs import HealthySigns
 from engines.itermask3d.preparation import Grid, Maps
 from engines.itermask3d.settings import Score, Settings
 from engines.itermask3d.shrinking import Shrunk
+from engines.itermask3d.signs import signs
 from engines.itermask3d.threshold import Floats
 
 FEWEST_VOXELS = 10  # of the brain in a slice, for the slice to get a score
@@ -54,10 +55,10 @@ def slice_scores(heat: Maps, region: NDArray[np.bool_], axis: int, share: float)
     return np.array(scores, np.float32)
 
 
-def study_score(grid: Grid, curve: Floats, shrunk: Shrunk, healthy: HealthyCurves, kind: Score) -> float:
-    """The share of the brain in the final mask, the mean error inside the brain, or how unusual curve and error are."""
+def study_score(grid: Grid, curve: Floats, shrunk: Shrunk, healthy: HealthySigns, kind: Score) -> float:
+    """The share of the brain in the final mask, the mean error inside the brain, or how unusual its signs are."""
     voxels = float(grid.brain.sum())
     if kind == "mask":
         return float(shrunk.masks[-1].sum()) / voxels
     error = float(shrunk.error.sum()) / voxels
-    return error if kind == "error" else healthy.distance(curve, error)
+    return error if kind == "error" else healthy.distance(signs(grid, curve, shrunk))

@@ -53,7 +53,7 @@ class Settings:
     mirrored: share of the mirrored place's deviation that is taken off a place's own ("deviation" only).
     slice_share: a slice's score is the mean of this share of its highest voxels.
     score: what a study's score is: the share of the brain in the final mask, the mean error inside the brain (both
-        published), or how far error and percentile curve lie from those of healthy brains, to either side ("unusual").
+        published), or how far the scan's signs (signs.py) lie from those of healthy ones, to either side ("unusual").
     checkpoint_every, seed: iterations between checkpoints; seed of all random numbers.
     """
 

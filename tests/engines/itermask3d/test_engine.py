@@ -119,10 +119,6 @@ def test_gamma_is_what_healthy_brains_have(engine: IterMask3d, phantom_cohort: C
         slopes.append(found.slopes[engine.settings.healthy_step - 1])
     assert engine.model_card.settings["gamma"] == 0
     assert 0.9 * min(slopes) <= engine.settings.gamma <= 1.1 * max(slopes)
-    usual = float(np.exp(engine.healthy_curves.error[0]))
-    assert engine.healthy_curves.distance(curve, usual) < 4
-    for factor in (0.1, 10.0):  # filled in too well, as a blurred scan is, or too badly
-        assert engine.healthy_curves.distance(factor * curve, factor * usual) > 4
 
 
 def test_the_lesion_stands_out(result: AnomalyResult, ill: phantoms.Phantom) -> None:
