@@ -46,11 +46,15 @@ def shown(result: AnomalyResult) -> Bools:
 
 def read(engine: Engine, sample: Sample) -> CorrectedVolume:
     """What a careful reader makes of the model's mask of a volume with a drawn lesion."""
+    result = engine.detect(load_volume(sample))
+    return corrected(sample, shown(result), result.slice_axis, engine.card.key, result.provenance.model_digest)
+
+
+def corrected(sample: Sample, automatic: Bools, axis: int, engine: str, model_digest: str) -> CorrectedVolume:
+    """What a careful reader makes of an automatic mask of a volume with a drawn lesion."""
     volume = load_volume(sample)
     truth = load_mask(sample, volume)
     assert truth is not None
-    result = engine.detect(volume)
-    automatic, axis = shown(result), result.slice_axis
     states = []
     for index in range(volume.shape[axis]):
         drawn, found = (np.asarray(mask.take(index, axis)) for mask in (truth, automatic))
@@ -63,7 +67,7 @@ def read(engine: Engine, sample: Sample) -> CorrectedVolume:
     mask = np.where((np.array(states) == CONFIRMED).reshape(shape), automatic, truth)
     return CorrectedVolume(
         sample.subject, volume.uid, sample.subject, "simulated", mask, automatic, tuple(states), axis, volume.affine,
-        sample.volume, sample.modality, engine.card.key, result.provenance.model_digest,
+        sample.volume, sample.modality, engine, model_digest,
     )  # fmt: skip
 
 
@@ -99,15 +103,15 @@ def main() -> None:
     train, test = ([s for s in cohort.select(split=split).samples if s.mask is not None] for split in ("train", "test"))
     random.Random(chosen.seed).shuffle(train)
     engine = catalog.create(card.engine, chosen.model, "cpu")
-    corrected = [read(engine, sample) for sample in train[: chosen.subjects]]
-    for one in corrected:
+    seen = [read(engine, sample) for sample in train[: chosen.subjects]]
+    for one in seen:
         corrections.write(chosen.out / "corrections", one)
     before = tested(engine, test)
     with progress() as report:
         plan = Plan(
             chosen.model,
-            corrected,
-            held_out(corrected, chosen.seed),
+            seen,
+            held_out(seen, chosen.seed),
             cohort,
             chosen.out / "training",
             "cpu",
@@ -120,8 +124,8 @@ def main() -> None:
     after = tested(catalog.create(card.engine, package, "cpu"), test)
     verdict = judge(learned.before, learned.after)
     facts = {
-        "subjects": len(corrected),
-        "slices": {state: sum(one.states.count(state) for one in corrected) for state in corrections.DECIDED},
+        "subjects": len(seen),
+        "slices": {state: sum(one.states.count(state) for one in seen) for state in corrections.DECIDED},
         "accepted": verdict.accepted,
         "reason": verdict.reason,
         "before": asdict(learned.before) | before,

@@ -22,7 +22,7 @@ from torch import Tensor
 from engines.contract import Report, silent
 from engines.corrections import CONFIRMED, CORRECTED, INTERPOLATED, REJECTED, CorrectedVolume
 from engines.errors import BadInput
-from engines.finetuning import Example, Figures, Plan, best_of
+from engines.finetuning import Example, Figures, Plan, best_of, judge
 from engines.preparation import SliceStack
 from engines.training import Step, TrainingState, train
 
@@ -135,13 +135,22 @@ def choose(
     before: Figures,
     measure: Callable[[Weights], Figures],
     report: Report = silent,
+    *,
+    every_way: bool = True,
 ) -> tuple[dict[str, Tensor], Figures, dict[str, Any]]:
-    """Measure every way to every checkpoint and keep the best (finetuning.best_of): its weights, figures and facts."""
-    tried = [(step, way) for step in sorted(checkpoints) for way in WAYS]
-    found = []
-    for number, (step, way) in enumerate(tried):
-        report(number, len(tried), "choosing between old and learned weights")
-        found.append(measure(blended(old, checkpoints[step], way)))
+    """Measure the ways to every checkpoint and keep the best (finetuning.best_of): its weights, figures and facts.
+
+    every_way: all of WAYS; else shorter ones only until one obeys all rules, where measuring takes long.
+    """
+    tried: list[tuple[int, float]] = []
+    found: list[Figures] = []
+    for number, step in enumerate(sorted(checkpoints)):
+        for way in WAYS:
+            report(number, len(checkpoints), "choosing between old and learned weights")
+            tried.append((step, way))
+            found.append(measure(blended(old, checkpoints[step], way)))
+            if not every_way and judge(before, found[-1]).accepted:
+                break
     best = best_of(before, found)
     step, way = tried[best]
     table = [{"step": s, "way": w, **asdict(one)} for (s, w), one in zip(tried, found, strict=True)]

@@ -3,8 +3,8 @@
 Deviations, and why: automatic masks of a correction itself are not learned, since they may be another engine's; replay
 uses the cohort's masks and losses of the training (pseudo_targets.py, training.py). Beyond the spec: the old model's
 own probabilities hold what it knew (replay.py), and the kept weights may lie between the old and the learned ones
-(candidates.py). The weights are chosen on the slices that also decide whether they are accepted. Point and code losses
-have the weights of the training.
+(engines/tuning.py). The weights are chosen on the slices that also decide whether they are accepted. Point and code
+losses have the weights of the training.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engines import device as devices
 from engines import model_package
 from engines.contract import Report, silent
 from engines.finetuning import Example, Figures, Learned, Plan
-from engines.rasalore import candidates, folded, packaged
-from engines.rasalore.candidates import probabilities
+from engines.rasalore import folded, packaged
 from engines.rasalore.corrected_slices import corrected_slices
+from engines.rasalore.judging import figures, probabilities
 from engines.rasalore.network import Output, RasaLore
 from engines.rasalore.pseudo_targets import TrainingSets, training_sets
 from engines.rasalore.replay import drift, trusted, untouched
@@ -32,19 +30,17 @@ from engines.rasalore.settings import Settings
 from engines.rasalore.slices import Augmentation, Slices, State, gathered
 from engines.rasalore.training import CLIP, MOMENTUM, losses, new_network
 from engines.setting_values import restore
-from engines.training import TrainingState, averaged_copy, train
+from engines.training import TrainingState, averaged_copy
+from engines.tuning import EXAMPLES, MOST_TIMES, Weights, choose, stratified, tuned
 
 # The spec's second choice. AdamW (3e-4) moves every weight by about its rate in each step, needed or not: on validation
 # subjects it marked more of the healthy brain where SGD marked less (README).
 LEARNING_RATE = 1e-3
 EMA = 0.99
 STEPS_A_SLICE, MOST_STEPS = 20, 100  # minutes on a CPU
-MOST_TIMES = 20  # that a corrected slice is seen, so that none is learned by heart
 SHARES = (0.5, 0.25, 0.25)  # of a batch: corrected, replay, healthy
 HOLD = 0.5  # weight of the old model's probabilities beside the other losses
 HELD = 0.25  # of a batch more slices on which only these are asked for
-CHECKPOINTS = 4  # from which the weights are chosen
-EXAMPLES = 3
 
 
 def finetune(plan: Plan, report: Report = silent, sets: TrainingSets | None = None) -> Learned:
@@ -63,14 +59,18 @@ def finetune(plan: Plan, report: Report = silent, sets: TrainingSets | None = No
     network, slices = packaged.restored(settings, loaded.weights, loaded.card.name)
     network.to(device)
     tuning = Tuning(network, settings, drawn, automatic, device)
-    before = measured(network, settings, apart, judged, device)
+    before = figures(network, settings, apart, judged, device)
     shown = [_shown(drawn), _shown(apart)]
     masks = [probabilities(network, part, device) > settings.threshold for part in shown]
-    tuning.run(plan, report)
+    checkpoints = tuned(tuning.state, "network", tuning.step, tuning.steps, plan, report, EMA)
     chosen = tuning.averaged
-    known = tuning.old.state_dict(), tuning.checkpoints(plan.folder)
-    kept = candidates.choose(chosen, *known, before, settings, apart, judged, device, report)
-    after = measured(chosen, settings, apart, judged, device)
+
+    def measure(weights: Weights) -> Figures:
+        chosen.load_state_dict(dict(weights))
+        return figures(chosen, settings, apart, judged, device)
+
+    kept, after, facts = choose(tuning.old.state_dict(), checkpoints, before, measure, report, every_way=False)
+    chosen.load_state_dict(kept)
     later = [probabilities(chosen, part, device) > settings.threshold for part in shown]
     examples = [
         *_examples(shown[0], masks[0], later[0], learned=True),
@@ -78,12 +78,7 @@ def finetune(plan: Plan, report: Report = silent, sets: TrainingSets | None = No
     ]
     seconds = time.monotonic() - began
     weights = packaged.gathered(chosen, slices)
-    return Learned(weights, before, after, seconds, tuning.state.history, tuple(examples), kept.facts)
-
-
-def measured(network: nn.Module, settings: Settings, apart: Slices, automatic: Slices, device: torch.device) -> Figures:
-    """The figures the verdict rests on, of the model before and of the one that is kept (candidates.figures)."""
-    return candidates.figures(network, settings, apart, automatic, device)
+    return Learned(weights, before, after, seconds, tuning.state.history, tuple(examples), facts)
 
 
 def _shown(slices: Slices) -> Slices:
@@ -137,27 +132,6 @@ class Tuning:
         self.steps = max(1, min(STEPS_A_SLICE * len(drawn), seen, MOST_STEPS)) if steps is None else steps
         self.chances = [torch.ones(len(pool), device=device) for pool in self.pools]
         self.chances[0] = stratified(self.pools[0].subjects, self.steps * self.counts[0])
-
-    def run(self, plan: Plan, report: Report = silent) -> None:
-        """All steps, or on from a checkpoint; the weights to choose from are left in the plan's folder."""
-        every = max(10, self.steps // 20)
-        for stop in self.stops:
-            train(
-                self.state, self.step, stop, plan.folder, checkpoint_every=every, resume=plan.resume, ema=EMA,
-                report=lambda done, _, text: report(done, self.steps, text),
-            )  # fmt: skip
-            # A resumed training that is past this stop has left its file before.
-            if self.state.iteration == stop:
-                save_file(_plain(self.averaged), _file(plan.folder, stop))
-
-    @property
-    def stops(self) -> list[int]:
-        """Steps after which the weights are worth a look: every quarter of the training."""
-        return sorted({max(1, self.steps * part // CHECKPOINTS) for part in range(1, CHECKPOINTS + 1)})
-
-    def checkpoints(self, folder: Path) -> dict[int, dict[str, Tensor]]:
-        """Averaged weights by step, after `run`."""
-        return {stop: load_file(_file(folder, stop), self.device.type) for stop in self.stops}
 
     def step(self, iteration: int) -> Mapping[str, float]:
         """One step on a fresh batch."""
@@ -213,31 +187,9 @@ class Tuning:
         return self.pools[pool][chosen]
 
 
-def stratified(subjects: Tensor, draws: int) -> Tensor:
-    """Chance of each slice (n,): every study as often as any other, but none MOST_TIMES in `draws` on average."""
-    limit = max(MOST_TIMES / max(draws, 1), 1 / len(subjects))
-    chance = 1.0 / torch.bincount(subjects)[subjects].double()
-    full = torch.zeros_like(chance, dtype=torch.bool)
-    while True:
-        free = 1 - limit * float(full.sum())
-        chance = torch.where(full, limit, chance * free / chance[~full].sum().clamp(min=1e-12))
-        more = ~full & (chance > limit * (1 + 1e-9))
-        if not bool(more.any()):
-            return chance.float()
-        full |= more
-
-
 def _joined(parts: list[Slices]) -> Slices:
     whole = [
         part if part.weight is not None else replace(part, weight=torch.ones_like(part.core, dtype=torch.float16))
         for part in parts
     ]
     return gathered(whole)
-
-
-def _plain(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-
-
-def _file(folder: Path, step: int) -> Path:
-    return folder / f"weights-{step}.safetensors"

@@ -2,10 +2,9 @@
 
     python -m engines.rasalore.simulated_readers MODEL COHORT.csv --out DIR [--readers 1 3 5 10]
 
-A simulated reader looks at every slice of a training subject, redraws a mask that overlaps the drawn truth by less than
-CONTENT, confirms a better one, and empties a slice without a lesion. Corrected subjects come from the train split,
-figures from the test split, whose drawn masks nobody learns from; each model is told whether it would be accepted.
-A model that is refused is measured all the same: it is the candidate that broke the fewest rules.
+What a simulated reader does is told in engines/simulated_readers.py. Corrected subjects come from the train split,
+figures from the test split, whose drawn masks nobody learns from; each model is told whether it would be accepted. A
+model that is refused is measured all the same: it is the candidate that broke the fewest rules.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines import corrections, model_package
 from engines.contract import Report, silent
-from engines.corrections import AUTO, CONFIRMED, CORRECTED, REJECTED, CorrectedVolume
+from engines.corrections import CorrectedVolume
 from engines.files import load_mask, load_volume
 from engines.finetuning import Plan, held_out, judge
 from engines.metrics import dice
@@ -34,37 +32,21 @@ from engines.rasalore.pseudo_targets import training_sets
 from engines.rasalore.settings import Settings
 from engines.samples import Cohort, Sample, read_cohort
 from engines.setting_values import restore
+from engines.simulated_readers import Bools, corrected
 from engines.terminal import progress
 
-CONTENT = 0.9
 COLUMNS = (
     "subjects", "slices", "accepted", "step", "way", "held_out_before", "held_out_after", "replay_before",
     "replay_after", "healthy_before", "healthy_after", "test_dice_before", "test_dice_after", "test_healthy_before",
     "test_healthy_after", "shown_dice_before", "shown_dice_after", "shown_healthy_before", "shown_healthy_after",
     "seconds",
 )  # fmt: skip
-Bools = NDArray[np.bool_]
 Row = dict[str, float]
 
 
 def read(engine: RasaLoreEngine, sample: Sample) -> CorrectedVolume:
     """What a careful reader makes of the network's mask of a volume: it is the network that learns."""
-    volume = load_volume(sample)
-    truth = load_mask(sample, volume)
-    assert truth is not None
-    automatic, _ = masks(engine, sample)
-    states = []
-    for k in range(volume.shape[2]):
-        drawn, found = truth[:, :, k], automatic[:, :, k]
-        if not drawn.any():
-            states.append(REJECTED if found.any() else AUTO)
-        else:
-            states.append(CONFIRMED if dice(drawn, found) >= CONTENT else CORRECTED)
-    mask = np.where(np.array(states) == CONFIRMED, automatic, truth)
-    return CorrectedVolume(
-        sample.subject, volume.uid, sample.subject, "simulated", mask, automatic, tuple(states), 2, volume.affine,
-        sample.volume, sample.modality, "rasalore", engine.model_card.digest,
-    )  # fmt: skip
+    return corrected(sample, masks(engine, sample)[0], 2, "rasalore", engine.model_card.digest)
 
 
 def masks(engine: RasaLoreEngine, sample: Sample) -> tuple[Bools, Bools]:
@@ -108,13 +90,13 @@ def curve(model: Path, cohort: Cohort, counts: list[int], out: Path, report: Rep
     train = [one for one in cohort.select(split="train").samples if one.mask is not None]
     test = [one for one in cohort.select(split="test").samples if one.mask is not None]
     random.Random(settings.seed).shuffle(train)
-    corrected = [read(engine, sample) for sample in train[: max(counts)]]
-    for one in corrected:
+    seen = [read(engine, sample) for sample in train[: max(counts)]]
+    for one in seen:
         corrections.write(out / "corrections", one)
     before = tested(engine, test)
     rows: list[Row] = []
     for count in counts:
-        chosen = corrected[:count]
+        chosen = seen[:count]
         folder = out / f"{count}.training"
         plan = Plan(model, chosen, held_out(chosen), cohort, folder, "cpu", settings.seed)
         learned = finetune(plan, report, sets)

@@ -47,10 +47,15 @@ def test_a_training_is_short(slices: int, steps: int) -> None:
 
 
 def test_every_study_is_taken_as_often_but_no_slice_by_heart() -> None:
-    subjects = torch.tensor([0] * 30 + [1] * 10)
-    chance = stratified(subjects, draws=400)
-    assert float(chance[:30].sum()) == pytest.approx(0.5, abs=1e-5)
-    assert float(stratified(torch.tensor([0] * 30 + [1]), draws=600)[-1]) == pytest.approx(20 / 600, abs=1e-6)
+    subjects = torch.tensor([0] * 40 + [1] * 10 + [2])
+    even = stratified(subjects, 50)
+    assert [float(even[subjects == n].sum()) for n in range(3)] == pytest.approx([1 / 3] * 3)
+    many = stratified(subjects, 400)
+    assert float(many.sum()) == pytest.approx(1)
+    assert float(400 * many.max()) == pytest.approx(20)
+    # What the lone slice may not take, the two other studies share.
+    assert [float(many[subjects == n].sum()) for n in range(3)] == pytest.approx([0.475, 0.475, 0.05])
+    assert stratified(torch.zeros(3, dtype=torch.int64), 1000).tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_the_best_weights_that_obey_the_rules_are_kept() -> None:
@@ -71,9 +76,38 @@ def test_the_best_weights_that_obey_the_rules_are_kept() -> None:
     assert [row["way"] for row in facts["candidates"]] == [1.0, 0.75, 0.5, 0.25]
 
 
+def test_shorter_ways_are_tried_until_one_obeys_all_rules() -> None:
+    old, first, second = ({"w": torch.tensor([value])} for value in (0.0, 1.0, 2.0))
+
+    def measure(weights) -> Figures:
+        way = float(weights["w"])
+        # Further along and with more steps: better on corrected slices, worse on the others.
+        return Figures(0.5 + way, 0.6 - 0.025 * way, 0.01)
+
+    kept, _, facts = choose(old, {1: first, 2: second}, BEFORE, measure, every_way=False)
+    assert facts["kept"] == {"step": 1, "way": 0.75}
+    assert float(kept["w"]) == 0.75
+    tried = [(one["step"], one["way"]) for one in facts["candidates"]]
+    assert tried == [(1, 1.0), (1, 0.75), (2, 1.0), (2, 0.75), (2, 0.5), (2, 0.25)]
+
+
+def test_where_none_obeys_the_one_that_breaks_least_is_kept() -> None:
+    old, learned = {"w": torch.tensor([0.0])}, {"w": torch.tensor([1.0])}
+
+    def measure(weights) -> Figures:
+        return Figures(0.4, 0.6, 0.0 if float(weights["w"]) == 0.5 else 0.02)
+
+    _, after, facts = choose(old, {10: learned}, BEFORE, measure)
+    assert facts["kept"] == {"step": 10, "way": 0.5}
+    assert after.held_out == 0.4
+
+
 def test_kept_weights_are_those_a_package_can_hold() -> None:
     found = blended({"w": torch.tensor([0.1])}, {"w": torch.tensor([0.2])}, 1 / 3)["w"]
     assert torch.equal(found, found.half().float())
+    assert found.dtype is torch.float32
+    counted = blended({"n": torch.tensor(3)}, {"n": torch.tensor(4)}, 0.25)["n"]
+    assert counted == 4
 
 
 def test_decided_slices_are_known_by_their_picture() -> None:

@@ -11,18 +11,20 @@ import pytest
 import torch
 
 from engines import finetuning, model_package
+from engines.contract import Report, silent
 from engines.corrections import AUTO, CONFIRMED, CORRECTED, INTERPOLATED, REJECTED, CorrectedVolume
 from engines.errors import BadInput, Cancelled
 from engines.files import load_mask, load_volume
 from engines.finetuning import Figures, Plan, held_out
-from engines.rasalore.candidates import probabilities
 from engines.rasalore.corrected_slices import as_slices, corrected_slices, pixel_weight
 from engines.rasalore.engine import RasaLoreEngine
-from engines.rasalore.finetuning import EMA, Tuning, measured, stratified
+from engines.rasalore.finetuning import EMA, Tuning
+from engines.rasalore.judging import figures, probabilities
 from engines.rasalore.settings import Settings
 from engines.rasalore.slices import Slices, State, gathered
 from engines.rasalore.training import Trainer, new_network
 from engines.samples import Cohort
+from engines.tuning import tuned
 from tests.engines.rasalore.test_training import PLAIN, blobs
 
 
@@ -61,10 +63,10 @@ def test_corrections_teach_what_the_pseudo_masks_had_wrong(tmp_path: Path) -> No
     network = new_network(PLAIN)
     network.load_state_dict(trainer.best)
     tuning = Tuning(network, PLAIN, drawn, automatic, torch.device("cpu"), steps=40)
-    before = measured(network, PLAIN, apart, automatic, torch.device("cpu"))
+    before = figures(network, PLAIN, apart, automatic, torch.device("cpu"))
     places = network.rasa.place.clone(), network.refiner.bn1.running_mean.clone()
-    tuning.run(nothing_but(tmp_path / "tune"))
-    after = measured(tuning.averaged, PLAIN, apart, automatic, torch.device("cpu"))
+    tuned(tuning.state, "network", tuning.step, tuning.steps, nothing_but(tmp_path / "tune"))
+    after = figures(tuning.averaged, PLAIN, apart, automatic, torch.device("cpu"))
     # Slowly: here every mask in replay, and so the old model that is held, is wrong (held_out 0.651 -> 0.701).
     assert after.held_out > before.held_out + 0.03
     assert after.false_positives < 0.02
@@ -96,7 +98,7 @@ def test_the_old_models_probabilities_are_held(tmp_path: Path, monkeypatch) -> N
     for hold in (0.0, 5.0):
         monkeypatch.setattr("engines.rasalore.finetuning.HOLD", hold)
         tuning = a_tuning(steps=16)
-        tuning.run(nothing_but(tmp_path / str(hold)))
+        tuned(tuning.state, "network", tuning.step, tuning.steps, nothing_but(tmp_path / str(hold)))
         before, after = (
             probabilities(network, tuning.pools[1], torch.device("cpu")) for network in (tuning.old, tuning.averaged)
         )
@@ -119,12 +121,14 @@ def test_an_unbroken_and_a_resumed_training_offer_the_same_weights(tmp_path: Pat
         if done == 13:
             raise Cancelled
 
+    def run(tuning: Tuning, plan: Plan, report: Report = silent) -> dict[int, dict[str, torch.Tensor]]:
+        return tuned(tuning.state, "network", tuning.step, tuning.steps, plan, report)
+
     whole, broken, resumed = (a_tuning(steps=16) for _ in range(3))
-    whole.run(nothing_but(tmp_path / "whole"))
+    first = run(whole, nothing_but(tmp_path / "whole"))
     with pytest.raises(Cancelled):
-        broken.run(nothing_but(tmp_path / "broken"), stop)
-    resumed.run(nothing_but(tmp_path / "broken", resume=True))
-    first, second = whole.checkpoints(tmp_path / "whole"), resumed.checkpoints(tmp_path / "broken")
+        run(broken, nothing_but(tmp_path / "broken"), stop)
+    second = run(resumed, nothing_but(tmp_path / "broken", resume=True))
     assert list(first) == list(second) == [4, 8, 12, 16]
     for step in first:
         assert all(torch.equal(tensor, second[step][name]) for name, tensor in first[step].items())
@@ -132,17 +136,7 @@ def test_an_unbroken_and_a_resumed_training_offer_the_same_weights(tmp_path: Pat
 
 
 def test_no_slice_is_drawn_more_than_twenty_times_on_average() -> None:
-    # 8 slices, half a batch of 8 a step.
-    assert a_tuning().steps == 40
-    subjects = torch.tensor([0] * 40 + [1] * 10 + [2])
-    even = stratified(subjects, 50)
-    assert [float(even[subjects == n].sum()) for n in range(3)] == pytest.approx([1 / 3] * 3)
-    many = stratified(subjects, 400)
-    assert float(many.sum()) == pytest.approx(1)
-    assert float(400 * many.max()) == pytest.approx(20)
-    # What the lone slice may not take, the two other studies share.
-    assert [float(many[subjects == n].sum()) for n in range(3)] == pytest.approx([0.475, 0.475, 0.05])
-    assert stratified(torch.zeros(3, dtype=torch.int64), 1000).tolist() == pytest.approx([1 / 3] * 3)
+    assert a_tuning().steps == 40  # 8 slices, half a batch of 8 a step
 
 
 def test_pixels_the_reader_flipped_count_more_and_doubtful_ones_not_at_all() -> None:
@@ -197,7 +191,7 @@ def test_a_better_model_is_a_new_version_with_its_parent_and_repeats_to_the_bit(
     model: Path, corrected: list[CorrectedVolume], phantom_cohort: Cohort, tmp_path: Path, monkeypatch, short
 ) -> None:
     accept_all(monkeypatch)
-    tuned = [
+    made = [
         finetuning.finetune(model, corrected, phantom_cohort, tmp_path / name, device="cpu", seed=3) for name in "ab"
     ]
     parent = model_package.read_card(model)
@@ -210,8 +204,8 @@ def test_a_better_model_is_a_new_version_with_its_parent_and_repeats_to_the_bit(
     assert {"held_out before", "held_out after"} <= {metric.name for metric in cards[0].metrics}
     record = json.loads((tmp_path / "a.training" / finetuning.RECORD).read_text())
     assert record["parent"] == parent.digest
-    assert record["after"] == tuned[1].record["after"]
-    assert record["facts"] == tuned[1].record["facts"]
+    assert record["after"] == made[1].record["after"]
+    assert record["facts"] == made[1].record["facts"]
     kept = record["facts"]["kept"]
     assert {**kept, **record["after"]} in record["facts"]["candidates"]
     assert any("optimistic" in metric.note for metric in cards[0].metrics)
@@ -224,11 +218,11 @@ def test_a_model_that_is_not_better_is_not_written(
     model: Path, corrected: list[CorrectedVolume], phantom_cohort: Cohort, tmp_path: Path, monkeypatch, short
 ) -> None:
     worse = Figures(0.0, 0.0, 1.0)
-    monkeypatch.setattr("engines.rasalore.finetuning.measured", lambda *_: worse)
+    monkeypatch.setattr("engines.rasalore.finetuning.figures", lambda *_: worse)
     before = {path.name: path.read_bytes() for path in model.iterdir()}
-    tuned = finetuning.finetune(model, corrected, phantom_cohort, tmp_path / "new", device="cpu")
-    assert tuned.model is None
-    assert "The old model stays" in tuned.verdict.reason
+    found = finetuning.finetune(model, corrected, phantom_cohort, tmp_path / "new", device="cpu")
+    assert found.model is None
+    assert "The old model stays" in found.verdict.reason
     assert not (tmp_path / "new").exists()
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
