@@ -67,7 +67,9 @@ def judge(before: Figures, after: Figures) -> Verdict:
     faults = _faults(before, after)
     if faults:
         return Verdict(False, f"The old model stays: {'; '.join(faults)}.")
-    return Verdict(True, f"Dice on held-out corrected slices rose from {before.held_out:.3f} to {after.held_out:.3f}.")
+    return Verdict(
+        True, f"Dice on corrected slices kept apart rose from {before.held_out:.3f} to {after.held_out:.3f}."
+    )
 
 
 def best_of(before: Figures, candidates: Sequence[Figures]) -> int:
@@ -88,7 +90,7 @@ def _faults(before: Figures, after: Figures) -> list[str]:
     """The rules that are broken, told with their figures; comparisons are such that NaN breaks them."""
     faults = []
     if not after.held_out > before.held_out:
-        faults.append(f"held-out corrected slices did not get better (Dice {before.held_out:.3f} -> {_d(after)})")
+        faults.append(f"corrected slices kept apart did not get better (Dice {before.held_out:.3f} -> {_d(after)})")
     if not after.replay >= before.replay - MOST_LOST:
         faults.append(f"slices nobody corrected lost more than {MOST_LOST} (Dice {before.replay:.3f} -> {_r(after)})")
     if not after.false_positives <= before.false_positives:
@@ -245,7 +247,8 @@ def finetune(
         model_package.write(out, card, learned.weights, model_package.read_calibration(model, parent), half=True)
         calibrate: Callable[..., None] = catalog.engine_class(parent.engine).calibrate
         calibrate(out, cohort, device=device, report=report)
-    return Tuned(out if verdict.accepted else None, verdict, learned.before, learned.after, learned.history, record)
+    new = out if verdict.accepted else None
+    return Tuned(new, verdict, learned.before, learned.after, learned.history, record, learned.examples)
 
 
 def _recalibrated(

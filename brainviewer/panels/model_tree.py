@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QTreeWidget, QTreeWidgetItem, QWidget
+from PySide6.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from engines.model_package import Model
 
 HEADS = ("Model", "Learned from", "Figures")
+WIDEST = 420  # pixels of a column
 
 
 class ModelTree(QTreeWidget):
@@ -21,8 +22,13 @@ class ModelTree(QTreeWidget):
         self.setToolTip("To go back to an older version choose it in the Engines panel")
         self.setRootIsDecorated(True)
         self.setStyleSheet("QTreeView::item { padding: 4px 2px; }")
-        for section, width in enumerate((220, 200)):
-            self.setColumnWidth(section, width)
+        # Long texts are cut and stand in the tooltip: a table that scrolls sideways hides its figures.
+        head = self.header()
+        head.setMaximumSectionSize(WIDEST)
+        head.setStretchLastSection(False)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        for section in (1, 2):
+            head.setSectionResizeMode(section, QHeaderView.ResizeMode.Stretch)
 
     def show_models(self, models: Sequence[Model]) -> None:
         """All models at hand."""

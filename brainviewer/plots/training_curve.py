@@ -12,6 +12,8 @@ from PySide6.QtWidgets import QWidget
 from brainviewer.plots.slice_scores import STYLES
 
 Curve = Sequence[tuple[int, dict[str, float]]]
+MOST_LOSSES, HEADROOM = 6, 1.25
+NOTHING = "The losses appear here while a model learns."
 
 
 class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
@@ -30,7 +32,8 @@ class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
         self.setLabel("bottom", "Step")
         self.setLabel("left", "Loss")
         self.showGrid(x=False, y=True, alpha=0.15)
-        self._legend = self.addLegend(offset=(-8, 4), verSpacing=-4)
+        # In one row above the curves, which leave it room (HEADROOM).
+        self._legend = self.addLegend(offset=(8, 2), colCount=MOST_LOSSES, horSpacing=14)
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._paint()
 
@@ -44,7 +47,11 @@ class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
         for name, line in self._lines.items():
             points = [(step, losses[name]) for step, losses in curve if name in losses]
             line.setData([step for step, _ in points], [value for _, value in points])
+        if names:
+            highest = max(value for _, losses in curve for value in losses.values())
+            self.setYRange(0, HEADROOM * highest, padding=0.01)
         self.setXRange(0, max(steps, 1), padding=0.01)
+        self.setTitle(None if names else NOTHING, size="9pt")
         for side in ("left", "bottom"):
             # Before the first loss there is nothing that figures could belong to.
             self.getAxis(side).setStyle(showValues=bool(names))

@@ -205,6 +205,8 @@ def test_a_better_model_is_a_new_version_with_its_parent_and_repeats_to_the_bit(
     record = json.loads((tmp_path / "a.training" / finetuning.RECORD).read_text())
     assert record["parent"] == parent.digest
     assert record["after"] == made[1].record["after"]
+    assert {one.learned for one in made[0].examples} == {True, False}
+    assert all(one.picture.shape == one.drawn.shape == one.before.shape == one.after.shape for one in made[0].examples)
     assert record["facts"] == made[1].record["facts"]
     kept = record["facts"]["kept"]
     assert {**kept, **record["after"]} in record["facts"]["candidates"]
