@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtGui import QImage, QPainter, QPixmap
 from PySide6.QtWidgets import QGridLayout, QPushButton, QScrollArea, QWidget
 
 from brainviewer.panels.parts import column, label, row
@@ -22,7 +22,7 @@ ROWS = {
     "false_positives": ("Healthy brain that is marked", "{:.3%}"),
 }
 DRAWN, OLD, NEW = (79, 195, 247), (255, 183, 77), (129, 199, 132)
-SIDE = 150
+SIDE = 180
 
 
 class TunedView(QWidget):
@@ -82,20 +82,26 @@ class TunedView(QWidget):
 
 
 def outlined(picture: NDArray[np.float32], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> QPixmap:
-    """A slice in grey with the outline of a mask."""
+    """A slice in grey, SIDE pixels at most, with the outline of a mask, two pixels wide whatever the slice's size."""
     low, high = np.percentile(picture, (1, 99.5))
     grey = (255 * np.clip((picture - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
-    pixels = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-    core = mask.copy()
-    core[1:] &= mask[:-1]
-    core[:-1] &= mask[1:]
-    core[:, 1:] &= mask[:, :-1]
-    core[:, :-1] &= mask[:, 1:]
-    pixels[mask & ~core] = colour
     rows, columns = mask.shape
-    image = QImage(np.ascontiguousarray(pixels).data, columns, rows, 3 * columns, QImage.Format.Format_RGB888).copy()
-    smooth = Qt.TransformationMode.SmoothTransformation
-    return QPixmap.fromImage(image).scaled(SIDE, SIDE, Qt.AspectRatioMode.KeepAspectRatio, smooth)
+    image = QImage(np.ascontiguousarray(grey).data, columns, rows, columns, QImage.Format.Format_Grayscale8)
+    keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    shown = image.scaled(SIDE, SIDE, keep, smooth).convertToFormat(QImage.Format.Format_RGB32)
+    tall, wide = shown.height(), shown.width()
+    large = mask[np.arange(tall) * rows // tall][:, np.arange(wide) * columns // wide]
+    core = large.copy()
+    for shift in (1, 2):
+        core[shift:] &= large[:-shift]
+        core[:-shift] &= large[shift:]
+        core[:, shift:] &= large[:, :-shift]
+        core[:, :-shift] &= large[:, shift:]
+    outline = np.zeros((tall, wide, 4), np.uint8)
+    outline[large & ~core] = (*colour, 255)
+    with QPainter(shown) as painter:
+        painter.drawImage(0, 0, QImage(outline.data, wide, tall, 4 * wide, QImage.Format.Format_RGBA8888))
+    return QPixmap.fromImage(shown)
 
 
 def _empty(layout: QGridLayout) -> None:

@@ -86,13 +86,14 @@ class Material:
     """What there is to learn from and to judge on.
 
     learned: of corrections. replay, healthy: slices nobody corrected, with a lesion and without. To judge on: apart
-    (corrected slices), planted (lesions invented in healthy slices), calm (healthy slices).
+    (corrected slices), planted (lesions invented in healthy slices), calm (healthy slices). To look at: taught.
     """
 
     learned: list[Rows] = field(default_factory=list)
     replay: list[Rows] = field(default_factory=list)
     healthy: list[Rows] = field(default_factory=list)
     apart: list[Judged] = field(default_factory=list)
+    taught: list[Judged] = field(default_factory=list)
     planted: list[Judged] = field(default_factory=list)
     calm: list[Judged] = field(default_factory=list)
 
@@ -109,6 +110,8 @@ def material(plan: Plan, settings: Settings, backbone: Backbone, device: Device,
         labels: Bools = np.any(said.masks, axis=(1, 2))
         subject = sorted({each.subject for each in plan.corrected}).index(one.subject)
         found.learned.append(_rows(stack, seen, said.masks, labels, said.trust, subject, said.learn, backbone.side))
+        if said.learn.any():
+            found.taught.append(Judged(stack, seen, said.masks, said.learn))
         if said.apart.any():
             found.apart.append(Judged(stack, seen, said.masks, said.apart))
     if not sum(map(len, found.learned)) or not found.apart:

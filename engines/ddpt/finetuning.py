@@ -89,7 +89,7 @@ def finetune(plan: Plan, report: Report = silent) -> Learned:
 
     kept, after, facts = choose(old.state_dict(), checkpoints, before, measure, report)
     tried.load_state_dict(kept)
-    shown = tuple(_examples(old, tried, found.apart, settings))
+    shown = tuple(_examples(old, tried, found, settings))
     weights = network_weights.gathered(stored_networks(tried.looker[0], tried.prompts))
     return Learned(weights, before, after, time.monotonic() - began, tuning.state.history, shown, facts)
 
@@ -141,11 +141,13 @@ def masks_of(network: Tuned, one: Judged, settings: Settings) -> Bools:
     return masks
 
 
-def _examples(old: Tuned, new: Tuned, apart: list[Judged], settings: Settings) -> list[Example]:
-    """Slices kept apart, of the first volume that has some."""
-    one = apart[0]
-    masks = [masks_of(network, one, settings)[one.chosen] for network in (old, new)]
-    return examples(one.stack.pictures[one.chosen], one.wanted[one.chosen], *masks, learned=False)
+def _examples(old: Tuned, new: Tuned, found: Material, settings: Settings) -> list[Example]:
+    """Slices that were learned and slices kept apart, of the first volume that has some."""
+    shown = []
+    for one, learned in ((found.taught[0], True), (found.apart[0], False)):
+        masks = [masks_of(network, one, settings)[one.chosen] for network in (old, new)]
+        shown += examples(one.stack.pictures[one.chosen], one.wanted[one.chosen], *masks, learned=learned)
+    return shown
 
 
 def balanced(labels: Tensor, trust: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class Material:
     """Everything a fine-tuning works with.
 
     learned: of corrections. normal: known normal slices of the training that nobody corrected. To judge on: apart
-    (corrected slices), healthy (by subject, never trained on), planted (blobs in those).
+    (corrected slices), healthy (by subject, never trained on), planted (blobs in those). To look at: taught.
     """
 
     learned: Learned
@@ -61,11 +61,12 @@ class Material:
     apart: list[Judged]
     healthy: list[tuple[str, SliceStack]]
     planted: list[Judged]
+    taught: list[Judged]
 
 
 def material(plan: Plan, settings: Settings, report: Report) -> Material:
     """Raises BadInput or BadCohort where something is missing."""
-    parts, apart, decided = [], [], set[bytes]()
+    parts, apart, taught, decided = [], [], [], set[bytes]()
     subjects = sorted({one.subject for one in plan.corrected})
     for one, kept in zip(plan.corrected, plan.apart, strict=True):
         stack = prepare_slices(
@@ -74,8 +75,10 @@ def material(plan: Plan, settings: Settings, report: Report) -> Material:
         said = drawn(one, kept, stack)
         decided |= {identity(picture) for picture in _half(stack)[said.trust > 0]}
         parts.append(_learned(stack, said.masks, said.trust, subjects.index(one.subject), said.learn))
+        ill: Bools = np.any(said.masks, axis=(1, 2))
+        if said.learn.any():
+            taught.append(Judged(stack, said.masks, said.learn, said.learn & ~ill))
         if said.apart.any():
-            ill: Bools = np.any(said.masks, axis=(1, 2))
             apart.append(Judged(stack, said.masks, said.apart & ill, said.apart & ~ill))
     learned = _joined(parts)
     # Without an outline to test on nothing could be told.
@@ -85,7 +88,7 @@ def material(plan: Plan, settings: Settings, report: Report) -> Material:
     if len(normal) < 2:
         raise BadCohort("The cohort has no known normal slices that nobody corrected.", "Take the training's cohort.")
     healthy = _healthy(plan, settings, decided)
-    return Material(learned, normal, apart, healthy, _planted(healthy, plan.seed))
+    return Material(learned, normal, apart, healthy, _planted(healthy, plan.seed), taught)
 
 
 def _half(stack: SliceStack) -> NDArray[np.float16]:

@@ -117,13 +117,18 @@ class Judge:
         return Figures(mean(apart), mean(planted), marked / max(brain, 1))
 
     def examples(self, old: Generator, new: Generator) -> list[Example]:
-        """Slices kept apart, of the first volume that has some."""
-        one = next(each for each in self.found.apart if each.chosen.any())
-        masks = []
+        """Slices that were learned and slices kept apart, of the first volume that has some."""
+        both = [next(each for each in part if each.chosen.any()) for part in (self.found.taught, self.found.apart)]
+        masks: list[list[Bools]] = [[], []]
         for generator in (old, new):
             known = Healthy.measured([self._part(generator, stack) for _, stack in self.found.healthy])
-            masks.append(known.masks(*self._part(generator, one.stack))[one.chosen])
-        return examples(one.stack.pictures[one.chosen], one.wanted[one.chosen], *masks, learned=False)
+            for one, found in zip(both, masks, strict=True):
+                found.append(known.masks(*self._part(generator, one.stack))[one.chosen])
+        return [
+            example
+            for one, found, learned in zip(both, masks, (True, False), strict=True)
+            for example in examples(one.stack.pictures[one.chosen], one.wanted[one.chosen], *found, learned=learned)
+        ]
 
     def _part(self, generator: Generator, stack: SliceStack) -> tuple[Maps, Bools]:
         restored = restore_stack(generator, self.settings, stack, self.device, silent)

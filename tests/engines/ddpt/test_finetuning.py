@@ -136,6 +136,7 @@ def test_a_better_model_is_written_and_can_be_repeated(
     tuned = finetuning.finetune(tiny_model, corrected, phantom_cohort, tmp_path / "new", device="cpu")
     assert {path.name: path.read_bytes() for path in tiny_model.iterdir()} == old
     assert (tuned.model is not None) is better
+    assert {one.learned for one in tuned.examples} == {True, False}
     if not better:
         assert not (tmp_path / "new").exists()
         return
