@@ -199,6 +199,7 @@ class _Pages(QScrollArea):
             self._sheets.pop().deleteLater()
         while len(self._sheets) < len(pages):
             sheet = QLabel()
+            sheet.setProperty("role", "sheet")
             sheet.setAccessibleName(f"Page {len(self._sheets) + 1}")
             self._layout.addWidget(sheet)
             self._sheets.append(sheet)
@@ -210,7 +211,7 @@ class _Pages(QScrollArea):
         self._fit()
 
     def _fit(self) -> None:
-        room = self.viewport().width() - 4 * GRID
+        room = self.viewport().width() - 4 * GRID - 2  # the sheet's edge
         scale = self.devicePixelRatioF()
         for sheet, picture in zip(self._sheets, self._pictures, strict=True):
             width = min(room, picture.width())

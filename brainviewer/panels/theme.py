@@ -272,6 +272,7 @@ QFrame[role="bar"][level="error"] { border-left: 4px solid $error; }
 QFrame[role="bar"][level="warning"] { border-left: 4px solid $warning; }
 QFrame[role="bar"][level="note"] { border-left: 4px solid $accent; }
 QFrame[role="dock-title"] { background: $panel; border-bottom: 1px solid $border; }
+QLabel[role="sheet"] { border: 1px solid $border; }
 QFrame[role="drop"] { border: 2px dashed $border; border-radius: 8px; background: $window; }
 QFrame[role="drop"][over="true"] { border-color: $accent; }
 QFrame[role="viewport"] { background: #000000; }
