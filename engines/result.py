@@ -16,9 +16,9 @@ DEFAULT_PERCENTILE = 99.0
 # scored voxels, from the first mask to the final one.
 THRESHOLD_CURVE, THRESHOLD_SLOPES = "threshold curve", "threshold slopes"
 ITERATION_MASKS, ITERATION_SHARES = "iteration masks", "iteration shares"
-# How far each of a scan's signs of quality lies from healthy scans, in standard deviations: float64 (5,), NaN where it
+# How far each of a scan's signs of quality lies from healthy scans, in standard deviations: float64 (6,), NaN where it
 # is unknown.
-SIGNS, SIGN_NAMES = "signs", ("curve", "error", "grey", "sharpness", "air")
+SIGNS, SIGN_NAMES = "signs", ("curve", "error", "grey", "sharpness", "air", "shading")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

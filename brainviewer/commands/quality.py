@@ -26,7 +26,7 @@ def quality(
 ) -> None:
     """Tell how unusual a scan is among healthy ones: noise, motion, missing parts and the like raise its score.
 
-    Its signs: how well it is filled in (curve, error), its grey levels, its sharpness, and the air around the head.
+    Its signs: how well it is filled in (curve, error), its grey levels, sharpness and shading, and the air around it.
     """
     from brainviewer import reading
     from brainviewer.commands.matching import match, model_at, models_at_hand

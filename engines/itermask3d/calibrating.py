@@ -29,7 +29,8 @@ from engines.itermask3d.signs import signs
 from engines.samples import Sample
 
 if TYPE_CHECKING:
-    from engines.itermask3d.engine import Found, IterMask3d
+    from engines.itermask3d.engine import IterMask3d
+    from engines.itermask3d.found import Found
 
 
 def healthy_scales(
@@ -70,7 +71,7 @@ def healthy_scales(
             [differences[number] for number in others], [brains[number] for number in others], voxel_mm
         )
         plain.append(_add(scores, engine, sample, one))
-    seen = [signs(one.grid, one.curve, one.shrunk) for one in found]
+    seen = [signs(one) for one in found]
     for own, sample in enumerate(samples):
         beside = [one for number, one in enumerate(seen) if number != own] or seen
         unusual = HealthySigns.measured(beside, gamma).distance(seen[own])

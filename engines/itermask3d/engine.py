@@ -23,10 +23,12 @@ from engines.healthy import HealthyScores
 from engines.itermask3d import CARD
 from engines.itermask3d.calibrating import healthy_scales
 from engines.itermask3d.fast import FastUNet3d, brain_box, quickest
+from engines.itermask3d.found import Found
 from engines.itermask3d.graphed import quicker
 from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
 from engines.itermask3d.healthy_error import HealthyError
 from engines.itermask3d.healthy_signs import HealthySigns
+from engines.itermask3d.levelling import levelled
 from engines.itermask3d.masking import high_frequency_image, masked_input
 from engines.itermask3d.network import UNet3d, channels_last
 from engines.itermask3d.preparation import Grid, Maps, normalised, prepare
@@ -52,23 +54,6 @@ from engines.setting_values import restore
 from engines.volume import Volume
 
 FILLED = "restored"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """One volume on the model's grid with its curve, threshold and shrinking masks, and how and where it ran.
-
-    difference: scan less filling under the final mask, smoothed within the brain: float32 (i, j, k).
-    """
-
-    settings: Settings
-    grid: Grid
-    curve: Floats
-    decision: Decision
-    shrunk: Shrunk
-    difference: Maps
-    device: str
-    warnings: tuple[str, ...]
 
 
 class IterMask3d:
@@ -130,14 +115,14 @@ class IterMask3d:
             lambda _, where: self._find(grid, settings, curve, where, report), [grid], 1, self.device
         )
         report(1, 1, "done")
-        found, decision, shrunk, difference = ran.outputs[0]
-        return Found(settings, grid, found, decision, shrunk, difference, ran.device, ran.warnings)
+        found, decision, shrunk, difference, field = ran.outputs[0]
+        return Found(settings, grid, found, decision, shrunk, difference, field, ran.device, ran.warnings)
 
     @torch.no_grad()
     def _find(
         self, grid: Grid, settings: Settings, curve: Floats | None, where: str, report: Report
-    ) -> tuple[Floats, Decision, Shrunk, Maps]:
-        scene = self._scene(grid, settings, where)
+    ) -> tuple[Floats, Decision, Shrunk, Maps, Maps]:
+        scene, field = self._scene(grid, settings, where)
         noise, fill = _noise(scene.volumes, settings.seed), self._passes(scene, where)
         before = 0
         seen: list[Tensor] = []
@@ -154,7 +139,8 @@ class IterMask3d:
         final = shrunk.masks[-1][None, None]
         _, filled = errors(fill, scene, final, noise(STEPS + settings.max_iterations))
         difference = (scene.volumes - filled)[0, 0].float().cpu().numpy()
-        return curve, decision, shrunk, smoothed(difference, grid.brain, settings.smooth_mm / settings.voxel_mm)
+        difference = smoothed(difference, grid.brain, settings.smooth_mm / settings.voxel_mm)
+        return curve, decision, shrunk, difference, field.float().cpu().numpy()
 
     def _curve(
         self, fill: Fill, scene: Scene, noise: Noise, settings: Settings, report: Report
@@ -176,21 +162,30 @@ class IterMask3d:
     def whole_curve(self, grid: Grid) -> Floats:
         """Phase A to its end: tau of a volume on the model's grid, (100,)."""
         where = self.device.name
-        scene = self._scene(grid, self.settings, where)
+        scene, _ = self._scene(grid, self.settings, where)
         fill, noise = self._passes(scene, where), _noise(scene.volumes, self.settings.seed)
         curve: Floats = threshold_curves(fill, scene, noise, steps=schedule(self.settings))[0][0]
         return curve
 
-    def _scene(self, grid: Grid, settings: Settings, where: str) -> Scene:
+    def _scene(self, grid: Grid, settings: Settings, where: str) -> tuple[Scene, Tensor]:
+        """What the passes work on, and the shading (i, j, k) that was taken off."""
         head, brain = torch.from_numpy(grid.head).to(where), torch.from_numpy(grid.brain).to(where)
-        volume = normalised(head, brain, settings.landmarks)[None, None]
+        fill, nothing = self._fill(brain, where), torch.zeros_like(brain)[None, None]
+
+        def filled(shown: Tensor) -> Tensor:
+            one = shown[None, None]
+            return fill(masked_input(one, high_frequency_image(one, settings.radius), nothing, one))[0, 0]
+
+        plain = normalised(head, brain, settings.landmarks)
+        volume, field = levelled(plain, brain, filled, settings.levelled)
         weights = self.healthy_error.weights(brain) if settings.relative else brain.to(volume.dtype)
-        return Scene(volume, high_frequency_image(volume, settings.radius), brain[None, None], weights[None, None])
+        edges = high_frequency_image(volume[None, None], settings.radius)
+        return Scene(volume[None, None], edges, brain[None, None], weights[None, None]), field
 
     @torch.no_grad()
     def first_error(self, grid: Grid) -> Tensor:
         """Squared error of the very first pass, the whole brain masked, without regard to the place: (i, j, k)."""
-        scene = self._scene(grid, dataclasses.replace(self.settings, relative=False), self.device.name)
+        scene, _ = self._scene(grid, dataclasses.replace(self.settings, relative=False), self.device.name)
         noise = _noise(scene.volumes, self.settings.seed)
         error, _ = errors(self._fill(scene.brains[0, 0], self.device.name), scene, scene.brains, noise(0))
         return error[0, 0]
@@ -230,7 +225,7 @@ class IterMask3d:
             warnings=(*self.calibration.warnings, *found.warnings, *self._warnings(volume, found)),
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
-        away = self.healthy_signs.distances(signs(grid, found.curve, shrunk))
+        away = self.healthy_signs.distances(signs(found))
         extras: dict[str, np.ndarray[Any, Any]] = {
             THRESHOLD_CURVE: found.curve,
             THRESHOLD_SLOPES: found.decision.slopes,
@@ -240,7 +235,7 @@ class IterMask3d:
             FILLED: np.where(grid.region, grid.to_volume(shrunk.filled.float().cpu().numpy()), 0).astype(np.float32),
         }
         scores = slice_scores(heat, grid.region, volume.slice_axis, settings.slice_share)
-        score = study_score(grid, found.curve, shrunk, self.healthy_signs, settings.score)
+        score = study_score(found, self.healthy_signs, settings.score)
         return self.calibration.result(volume, heat, grid.region, scores, score, provenance, extras)
 
     def _warnings(self, volume: Volume, found: Found) -> tuple[str, ...]:

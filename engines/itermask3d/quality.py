@@ -58,7 +58,7 @@ def measure(
             report(done, total, f"{sample.subject}: {name}")
             seen = engine.search(grid if kind == CLEAN else spoil(grid, kind, severity, seed=number))
             for score in SCORES:
-                value = study_score(grid, seen.curve, seen.shrunk, engine.healthy_signs, score)
+                value = study_score(seen, engine.healthy_signs, score)
                 found.setdefault(name, {}).setdefault(score, []).append(value)
             done += 1
     return found

@@ -12,6 +12,7 @@ Mode = Literal["exact", "fast"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 Score = Literal["mask", "error", "unusual"]
 SCORES: tuple[Score, ...] = get_args(Score)
+MOST_LEVELLED = 5
 LANDMARKS = 13  # percentiles, see preparation.PERCENTILES
 MOST_ITERATIONS = 31  # one bit each in the result's iteration masks
 
@@ -26,6 +27,7 @@ class Settings:
     dropout: share of single values dropped in training (0.2 published).
     matched: training measures the healthy percentiles of grey levels, and every scan's are moved to them (not so
         published); landmarks: these percentiles, in standard deviations of the brain; empty = scans stay as they are.
+    levelled: how often a scan's shading is measured against its filling and taken off (0 as published).
     from_model: folder of a model whose weights training starts with; none = from random ones.
     radius: of the sphere of low frequencies that the high-frequency image lacks, in bins along the longest side.
     whole_brain: share of training masks that cover the whole brain, as the first one of a detection does (0 published).
@@ -63,6 +65,7 @@ class Settings:
     dropout: float = 0.0
     matched: bool = True
     landmarks: tuple[float, ...] = ()
+    levelled: int = 2
     from_model: str = ""
     radius: int = 15
     whole_brain: float = 0.15
@@ -106,6 +109,8 @@ class Settings:
             raise BadInput(f"IterMask3D settles on at least one volume, not {self.settle}.")
         if self.gamma < 0:
             raise BadInput(f"IterMask3D's gamma cannot be negative: {self.gamma:g}.")
+        if not 0 <= self.levelled <= MOST_LEVELLED:
+            raise BadInput(f"IterMask3D levels a scan 0 to {MOST_LEVELLED} times, not {self.levelled}.")
         if self.landmarks and (len(self.landmarks) != LANDMARKS or list(self.landmarks) != sorted(self.landmarks)):
             raise BadInput(f"IterMask3D's landmarks are {LANDMARKS} rising grey levels.", "Leave them to training.")
         if not 1 <= self.coarse_step <= 20 or 100 % self.coarse_step:
@@ -123,6 +128,7 @@ class Settings:
                 voxel_mm=1.0,
                 dropout=0.2,
                 matched=False,
+                levelled=0,
                 whole_brain=0.0,
                 planted=0.0,
                 augment="reference",

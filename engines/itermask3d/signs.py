@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.itermask3d.preparation import LIMIT, Grid, normalised, percentiles
-from engines.itermask3d.shrinking import Shrunk
+from engines.itermask3d.found import Found
+from engines.itermask3d.preparation import LIMIT, normalised, percentiles
 from engines.itermask3d.threshold import STEPS, Floats
 
 LAGS = (1, 2, 3)  # voxels
@@ -32,6 +32,7 @@ GROUPS: Mapping[str, tuple[int, float]] = {
     "grey": (13, 0.05),
     "sharpness": (3 * len(LAGS), 0.03),
     "air": (len(AIR_PERCENTILES), 0.15),
+    "shading": (1, 0.1),
 }
 
 
@@ -42,7 +43,8 @@ class Signs:
     curve: log of the error's percentiles under the shrinking mask (100,), NaN where phase A ended early. error: log of
     the mean error phase B ends with (1,). grey: percentiles of the brain's grey levels in its standard deviations
     (13,). sharpness: log mean squared difference of voxels 1, 2 and 3 apart along each axis (9,). air: log percentiles
-    of the grey levels around the brain (3,), NaN where there are none.
+    of the grey levels around the brain (3,), NaN where there are none. shading: log deviation of the field that was
+    taken off (1,), NaN where none was.
     """
 
     curve: Floats
@@ -50,19 +52,22 @@ class Signs:
     grey: Floats
     sharpness: Floats
     air: Floats
+    shading: Floats
 
 
-def signs(grid: Grid, curve: Floats, shrunk: Shrunk) -> Signs:
-    """The signs of a scan on the model's grid whose masks have shrunk."""
-    head, brain = torch.from_numpy(grid.head), torch.from_numpy(grid.brain)
-    error = float(shrunk.error.sum()) / float(brain.sum())
+def signs(found: Found) -> Signs:
+    """The signs of a scan."""
+    head, brain = torch.from_numpy(found.grid.head), torch.from_numpy(found.grid.brain)
+    error = float(found.shrunk.error.sum()) / float(brain.sum())
     grey = normalised(head, brain)
+    shading = found.field[found.grid.brain].std() if found.settings.levelled else np.nan
     return Signs(
-        np.log(np.maximum(curve, LEAST)),
+        np.log(np.maximum(found.curve, LEAST)),
         np.log(np.maximum([error], LEAST)),
         percentiles(grey[brain]).numpy(),
         sharpness(grey, brain),
         air(head, brain),
+        np.log(np.maximum([shading], LEAST)),
     )
 
 

@@ -29,7 +29,9 @@ def seen(volume: torch.Tensor, brain: torch.Tensor, factor: float = 1.0) -> Sign
     grey = normalised(volume, brain)
     curve = np.log(factor * np.linspace(0.01, 1, 100))
     error = np.log([0.2 * factor])
-    return Signs(curve, error, percentiles(grey[brain]).numpy(), sharpness(grey, brain), air(volume, brain))
+    return Signs(
+        curve, error, percentiles(grey[brain]).numpy(), sharpness(grey, brain), air(volume, brain), np.log([0.3])
+    )
 
 
 @pytest.fixture(scope="module")
