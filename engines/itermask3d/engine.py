@@ -54,6 +54,7 @@ from engines.setting_values import restore
 from engines.volume import Volume
 
 FILLED = "restored"
+LANDMARKS = "landmarks"  # in a card's preparation
 
 
 class IterMask3d:
@@ -221,7 +222,7 @@ class IterMask3d:
             precision=self.device.precision if found.device == self.device.name else "fp32",
             seconds=time.monotonic() - started,
             volume_uid=volume.uid,
-            preparation=(*grid.steps, _said(found.decision), f"{shrunk.passes} iterations", self._network.form),
+            preparation=(*grid.steps, *_said(found), f"{shrunk.passes} iterations", self._network.form),
             warnings=(*self.calibration.warnings, *found.warnings, *self._warnings(volume, found)),
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
         )
@@ -269,9 +270,8 @@ class IterMask3d:
         chosen = devices.choose(device)
         first = model_package.load(Path(settings.from_model), CARD.key) if settings.from_model else None
         healthy, held_out = (healthy_volumes(cohort, split, settings, report) for split in ("train", "val"))
-        if settings.matched:
-            settings = dataclasses.replace(settings, landmarks=healthy_landmarks(healthy))
-        trainer = Trainer(settings, healthy, held_out, chosen.torch)
+        landmarks = settings.landmarks or (healthy_landmarks(healthy) if settings.matched else ())
+        trainer = Trainer(dataclasses.replace(settings, landmarks=landmarks), healthy, held_out, chosen.torch)
         if first is not None:
             for started in (trainer.network, *trainer.state.averaged.values()):
                 _restore(started, first)
@@ -289,7 +289,8 @@ class IterMask3d:
             preparation={
                 "size": settings.size,
                 "voxel_mm": settings.voxel_mm,
-                "normalisation": "brain z-score" + (", percentiles moved to landmarks" if settings.landmarks else ""),
+                "normalisation": "brain z-score" + (", percentiles moved to landmarks" if landmarks else ""),
+                LANDMARKS: list(landmarks),
             },
             training_data=(TrainingData(cohort=cohort.name, digest=cohort.digest, subjects=len(set(train.subjects))),),
             limits=LIMITS,
@@ -319,7 +320,9 @@ LIMITS = (
 
 def _settings(card: ModelCard) -> Settings:
     try:
-        settings: Settings = restore(Settings, card.settings)
+        # Training measures the landmarks: they are no choice but a fact about the preparation.
+        landmarks = card.preparation.get(LANDMARKS) or card.settings.get(LANDMARKS, [])
+        settings: Settings = restore(Settings, {**card.settings, LANDMARKS: landmarks})
     except BadInput as error:
         raise BadModel(
             f"The settings of '{card.name}' are not IterMask3D's.", "Train or add the model again."
@@ -351,6 +354,9 @@ def _part(report: Report, before: int, total: int) -> Report:
     return lambda done, _, text: report(before + done, total, text)
 
 
-def _said(decision: Decision) -> str:
+def _said(found: Found) -> tuple[str, ...]:
+    """What was done to the volume and found in it, in words."""
+    decision, spread = found.decision, float(found.field[found.grid.brain].std())
+    levelled = (f"smooth shading of {spread:.2f} standard deviations taken off",) if found.settings.levelled else ()
     source = "tangent fit" if decision.fitted else "smoothed differences"
-    return f"threshold {decision.threshold:.4g} at percentile {decision.step} by {source}"
+    return (*levelled, f"threshold {decision.threshold:.4g} at percentile {decision.step} by {source}")

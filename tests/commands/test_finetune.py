@@ -60,8 +60,8 @@ def run(model: Path, exported: Path, cohort: Cohort, out: Path):
 def test_the_new_model_is_written_only_if_it_is_better(
     model: Path, exported: Path, cohort: Cohort, tmp_path: Path, monkeypatch, better: bool
 ) -> None:
-    figures = iter([Figures(0.5, 0.5, 0.1), Figures(0.6 if better else 0.4, 0.5, 0.1)])
-    monkeypatch.setattr("engines.rasalore.finetuning.measured", lambda *_: next(figures))
+    figures = iter([Figures(0.5, 0.5, 0.1), *[Figures(0.6 if better else 0.4, 0.5, 0.1)] * 100])
+    monkeypatch.setattr("engines.rasalore.finetuning.figures", lambda *_: next(figures))
     monkeypatch.setattr("engines.rasalore.finetuning.MOST_STEPS", 3)
     result = run(model, exported, cohort, tmp_path / "new")
     told = json.loads(result.stdout)

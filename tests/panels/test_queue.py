@@ -104,7 +104,9 @@ def test_a_failed_run_says_why_stops_no_other_and_can_be_tried_again(qtbot, with
     qtbot.waitUntil(lambda: states(viewer) == ["failed", "failed"], timeout=60_000)
     assert "too small" in viewer.queueing.entries[0].message
     panel = viewer.queue_panel
-    qtbot.waitUntil(lambda: "too small" in panel.table.item(1, 2).text(), timeout=5_000)
+    # The table follows its queue a moment later.
+    qtbot.waitUntil(lambda: panel.table.item(1, 2) is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: "too small" in panel.table.item(1, 2).text(), timeout=20_000)
     viewer.queueing._function = ENGINE + "run_queued"
     viewer.queueing.retry()
     qtbot.waitUntil(lambda: states(viewer) == ["done", "done"], timeout=60_000)

@@ -43,13 +43,17 @@ def result(engine: IterMask3d, ill: phantoms.Phantom) -> AnomalyResult:
     return engine.detect(ill.volume)
 
 
-def test_training_can_start_from_another_model(model: Path, phantom_cohort: Cohort, tmp_path: Path) -> None:
+def test_training_can_start_from_another_model(
+    engine: IterMask3d, model: Path, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
     settings = replace(Settings.tiny(), iterations=1, checkpoint_every=1, learning_rate=0.0, from_model=str(model))
     learned = model_package.load(IterMask3d.fit(phantom_cohort, tmp_path / "model", settings), "itermask3d")
     name = "up.0.first.conv.weight"
     assert np.array_equal(learned.weights[name], model_package.load(model, "itermask3d").weights[name])
     assert learned.card.parent == model_package.read_card(model).digest
     assert learned.card.settings["from_model"] == ""
+    assert len(learned.card.preparation["landmarks"]) == 13
+    assert engine.settings.landmarks == pytest.approx(learned.card.preparation["landmarks"])
     with pytest.raises(BadModel, match="do not fit"):
         IterMask3d.fit(phantom_cohort, tmp_path / "wider", replace(settings, width=8))
 
