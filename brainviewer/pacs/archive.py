@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engines import KnownError, Report
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 
 class ArchiveTrouble(KnownError):  # noqa: N818
@@ -47,6 +50,20 @@ class FoundStudy:
     description: str
     modalities: tuple[str, ...]
     images: int
+
+    @classmethod
+    def of(cls, answer: Dataset) -> FoundStudy:
+        """What an archive answers to a query at the study level, by C-FIND or QIDO-RS."""
+        modalities = answer.get("ModalitiesInStudy") or ()
+        return cls(
+            uid=str(answer.StudyInstanceUID),
+            patient=str(answer.get("PatientName", "")).replace("^", " ").strip(),
+            patient_id=str(answer.get("PatientID", "")),
+            date=str(answer.get("StudyDate", "")),
+            description=str(answer.get("StudyDescription", "")),
+            modalities=(modalities,) if isinstance(modalities, str) else tuple(modalities),
+            images=int(answer.get("NumberOfStudyRelatedInstances") or 0),
+        )
 
 
 @dataclass(frozen=True, slots=True)

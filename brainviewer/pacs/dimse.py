@@ -73,7 +73,7 @@ class DimseArchive:
         asked.StudyInstanceUID, asked.StudyDate = question.study_uid, question.dates
         asked.StudyDescription, asked.ModalitiesInStudy = question.description, question.modality
         asked.NumberOfStudyRelatedInstances = None
-        return [_study(one) for one in self._answers(asked, question.most)]
+        return [FoundStudy.of(one) for one in self._answers(asked, question.most)]
 
     def instances(self, study_uid: str) -> list[Instance]:
         """Objects of a study, by C-FIND at the image level for each series."""
@@ -287,16 +287,3 @@ def _keeper(folder: Path) -> list[Any]:
         return SUCCESS
 
     return [(evt.EVT_C_STORE, keep)]
-
-
-def _study(answer: Dataset) -> FoundStudy:
-    modalities = answer.get("ModalitiesInStudy") or ()
-    return FoundStudy(
-        uid=str(answer.StudyInstanceUID),
-        patient=str(answer.get("PatientName", "")).replace("^", " ").strip(),
-        patient_id=str(answer.get("PatientID", "")),
-        date=str(answer.get("StudyDate", "")),
-        description=str(answer.get("StudyDescription", "")),
-        modalities=(modalities,) if isinstance(modalities, str) else tuple(modalities),
-        images=int(answer.get("NumberOfStudyRelatedInstances") or 0),
-    )

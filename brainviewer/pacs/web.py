@@ -80,7 +80,7 @@ class WebArchive:
         filters = {name: value for name, value in asked.items() if value}
         with self._trouble():
             found = self._client.search_for_studies(search_filters=filters, fields=FIELDS, limit=question.most)
-            return [_study(Dataset.from_json(one)) for one in found]
+            return [FoundStudy.of(Dataset.from_json(one)) for one in found]
 
     def instances(self, study_uid: str) -> list[Instance]:
         """Objects of a study, by QIDO-RS."""
@@ -187,16 +187,3 @@ def _first_part(answer: requests.Response) -> bytes:
     boundary = kind.split("boundary=")[1].split(";")[0].strip('"').encode()
     start = body.index(b"\r\n\r\n", body.index(b"--" + boundary)) + 4
     return body[start : body.index(b"\r\n--" + boundary, start)]
-
-
-def _study(answer: Dataset) -> FoundStudy:
-    modalities = answer.get("ModalitiesInStudy") or ()
-    return FoundStudy(
-        uid=str(answer.StudyInstanceUID),
-        patient=str(answer.get("PatientName", "")).replace("^", " ").strip(),
-        patient_id=str(answer.get("PatientID", "")),
-        date=str(answer.get("StudyDate", "")),
-        description=str(answer.get("StudyDescription", "")),
-        modalities=(modalities,) if isinstance(modalities, str) else tuple(modalities),
-        images=int(answer.get("NumberOfStudyRelatedInstances") or 0),
-    )
