@@ -125,7 +125,7 @@ def _moved(values: Tensor, own: Tensor, wanted: Landmarks) -> Tensor:
     own = own + LUMP * torch.arange(1, len(own) + 1, device=own.device)
     before = torch.cat([ends[:1] - LUMP, own, ends[1:] + LUMP * (len(own) + 2)])
     after = torch.cat([ends[:1], own.new_tensor(wanted), ends[1:]])
-    place = torch.searchsorted(before, values).clamp(1, len(before) - 1)
+    place = torch.searchsorted(before, values.contiguous()).clamp(1, len(before) - 1)
     low, high = before[place - 1], before[place]
     return torch.lerp(after[place - 1], after[place], ((values - low) / (high - low)).clamp(0, 1))
 
