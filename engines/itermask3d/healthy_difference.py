@@ -60,13 +60,16 @@ class HealthyDifference:
     def standardised(self, difference: Maps, brain: NDArray[np.bool_], mirrored: float, voxel_mm: float) -> Maps:
         """How many healthy deviations a smoothed difference (i, j, k) lies from the healthy mean, to either side.
 
-        mirrored: the share of the other side's deviation that is taken off: another scanner shifts both sides alike.
+        mirrored: the share of the other side's deviation that is taken off where both deviate alike, as with another
+        scanner; never beyond zero, so that a lesion leaves no ghost on the other side.
         """
         known = torch.from_numpy(self.maps)[None]
         mean, deviation = functional.interpolate(known, difference.shape, mode="trilinear")[0].numpy()
         signed = (difference - mean) / deviation
         if mirrored:
-            signed -= mirrored * reflected(signed, brain, 0, SPREAD_MM / voxel_mm, round(REACH_MM / voxel_mm))
+            other = reflected(signed, brain, 0, SPREAD_MM / voxel_mm, round(REACH_MM / voxel_mm))
+            alike = np.maximum(np.sign(signed) * other, 0)
+            return np.asarray(np.maximum(np.abs(signed) - mirrored * alike, 0) * brain, np.float32)
         return np.asarray(np.abs(signed) * brain, np.float32)
 
     def to_arrays(self) -> dict[str, Maps]:

@@ -65,3 +65,7 @@ def test_what_both_sides_share_is_taken_off_and_the_first_axis_is_left_to_right(
     }
     assert share["both"] < 0.65 * share["one"]
     assert share["one"] > 2.9
+    # A lesion of one side is no finding on the other, however strong it is.
+    ghost = unknown.standardised(10 * (both - one), brain, 0.5, 2.0)
+    assert ghost[7:11, 14:26, 12:20].max() == 0
+    assert ghost[21:25, 14:26, 12:20].min() > 25
