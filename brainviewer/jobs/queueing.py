@@ -43,7 +43,7 @@ class Queueing(QObject):
         self._engines, self._function = engines, function
         self._queue = keeping.library.queue
         self._job: Job | None = None
-        self._closed = False
+        self._taken_up = self._closed = False
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._next)
         detecting.changed.connect(self._soon.start)
@@ -59,7 +59,8 @@ class Queueing(QObject):
         return self._job
 
     def take_up(self) -> None:
-        """Go on where the program ended last."""
+        """Go on where the program ended last; nothing begins before, or what is in work now would seem left behind."""
+        self._taken_up = True
         if waiting := self._try(self._queue.take_up):
             self._messages.note(f"{_count(waiting)} of the queue {'goes' if waiting == 1 else 'go'} on.")
         self._after_change()
@@ -133,7 +134,7 @@ class Queueing(QObject):
 
     def _next(self) -> None:
         """Begin with the first order that waits; what the reader asked for comes first."""
-        if self._job is not None or self._detecting.jobs or self._closed:
+        if self._job is not None or self._detecting.jobs or self._closed or not self._taken_up:
             return
         try:
             entry = self._queue.claim()

@@ -123,6 +123,17 @@ def test_a_window_that_closes_leaves_the_rest_to_the_next_start(qtbot, with_queu
     qtbot.waitUntil(lambda: states(again) == ["done", "done"], timeout=60_000)
 
 
+def test_nothing_begins_before_what_was_left_is_taken_up(qtbot, with_queue, two_studies):
+    viewer = with_queue("run_queued_slowly")
+    viewer._take_up.stop()
+    two_studies(viewer)
+    viewer.queueing.add([order_for(viewer, 0)])
+    qtbot.wait(200)
+    assert viewer.queueing.job is None
+    viewer.queueing.take_up()
+    qtbot.waitUntil(lambda: states(viewer) == ["working"], timeout=20_000)
+
+
 def test_stop_ends_the_run_in_work_and_the_rest(qtbot, with_queue, two_studies):
     viewer = with_queue("run_queued_slowly")
     two_studies(viewer)
