@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from numpy.typing import NDArray
 
 from brainviewer.commands.engines import AsJson, Device
 from brainviewer.commands.outcome import known_trouble, note, tell
-from engines.result import SIGN_NAMES, SIGNS
 
 ENGINE = "itermask3d"
 UNUSUAL = 95.0  # percentile of healthy studies; the most unusual of twelve stands at 95.8
@@ -31,6 +29,7 @@ def quality(
     from brainviewer import reading
     from brainviewer.commands.matching import match, model_at, models_at_hand
     from engines import catalog
+    from engines.result import SIGNS
     from engines.terminal import progress
 
     with known_trouble():
@@ -57,8 +56,10 @@ def quality(
         )
 
 
-def _signs(distances: NDArray[Any] | None) -> str:
+def _signs(distances: Any) -> str:
     """How far each sign lies from healthy scans, in standard deviations, the farthest first."""
+    from engines.result import SIGN_NAMES
+
     if distances is None:
         return "unknown"
     known = [(value, name) for value, name in zip(distances.tolist(), SIGN_NAMES, strict=True) if math.isfinite(value)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from enum import Enum
 from itertools import count
 from typing import Any
@@ -62,7 +61,7 @@ class Job(QObject):
     failed = Signal(object)
     cancelled = Signal()
     ended = Signal()
-    _arrived = Signal()
+    _arrived = Signal(str, object)
 
     def __init__(self, title: str, stall_s: float | None = None) -> None:
         super().__init__()
@@ -73,9 +72,7 @@ class Job(QObject):
         self.done, self.total, self.text = 0, 0, ""
         self._began = 0.0
         self._cancel: Any = None
-        # Messages come from the host's thread; a queued connection brings them to the thread of this object. They do
-        # not travel in the signal: Qt would copy each of them once more.
-        self._inbox: deque[tuple[str, Any]] = deque()
+        # Messages come from the host's thread; a queued connection brings them to the thread of this object.
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -102,11 +99,9 @@ class Job(QObject):
 
     def post(self, kind: str, payload: Any = None) -> None:
         """Deliver a message from the host's thread."""
-        self._inbox.append((kind, payload))
-        self._arrived.emit()
+        self._arrived.emit(kind, payload)
 
-    def _take(self) -> None:
-        kind, payload = self._inbox.popleft()
+    def _take(self, kind: str, payload: Any) -> None:
         if not self.active:
             return
         if kind == "started":

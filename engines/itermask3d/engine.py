@@ -124,7 +124,9 @@ class IterMask3d:
         self, grid: Grid, settings: Settings, curve: Floats | None, where: str, report: Report
     ) -> tuple[Floats, Decision, Shrunk, Maps, Maps]:
         scene, field = self._scene(grid, settings, where)
-        noise, fill = _noise(scene.volumes, settings.seed), self._passes(scene, where)
+        noise = _noise(scene.volumes, settings.seed)
+        # Phase B alone is over before a recording would pay.
+        fill = self._passes(scene, where) if curve is None else self._fill(scene.brains[0, 0], where)
         before = 0
         seen: list[Tensor] = []
         if curve is None:
@@ -236,7 +238,7 @@ class IterMask3d:
             FILLED: np.where(grid.region, grid.to_volume(shrunk.filled.float().cpu().numpy()), 0).astype(np.float32),
         }
         scores = slice_scores(heat, grid.region, volume.slice_axis, settings.slice_share)
-        score = study_score(found, self.healthy_signs, settings.score)
+        score = study_score(found, away, settings.score)
         return self.calibration.result(volume, heat, grid.region, scores, score, provenance, extras)
 
     def _warnings(self, volume: Volume, found: Found) -> tuple[str, ...]:

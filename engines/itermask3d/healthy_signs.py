@@ -59,8 +59,7 @@ class HealthySigns:
 
     def distance(self, found: Signs) -> float:
         """How unusual a scan is: root mean square over the groups that are known; 0 where none is."""
-        known = [value for value in self.distances(found).values() if np.isfinite(value)]
-        return float(np.sqrt(np.mean(np.square(known)))) if known else 0.0
+        return together(self.distances(found))
 
     def to_arrays(self) -> dict[str, Floats]:
         """Named arrays for calibration.safetensors."""
@@ -80,6 +79,12 @@ class HealthySigns:
             if pair.shape == (2, size) and not pair[1].min() <= 0:
                 means[name], deviations[name] = pair
         return cls(float(gamma[0]), means, deviations)
+
+
+def together(distances: Mapping[str, float]) -> float:
+    """Root mean square of the distances that are known; 0 where none is."""
+    known = [value for value in distances.values() if np.isfinite(value)]
+    return float(np.sqrt(np.mean(np.square(known)))) if known else 0.0
 
 
 def gamma_of(curves: Floats, healthy_step: int, y_limit: float) -> float:

@@ -24,6 +24,7 @@ from engines.itermask3d.engine import IterMask3d
 from engines.itermask3d.preparation import Grid, prepare
 from engines.itermask3d.scoring import study_score
 from engines.itermask3d.settings import SCORES
+from engines.itermask3d.signs import signs
 from engines.metrics import auroc
 from engines.samples import Cohort, read_cohort
 from engines.terminal import progress
@@ -57,8 +58,9 @@ def measure(
             name = kind if kind == CLEAN else f"{kind} {severity:g}"
             report(done, total, f"{sample.subject}: {name}")
             seen = engine.search(grid if kind == CLEAN else spoil(grid, kind, severity, seed=number))
+            away = engine.healthy_signs.distances(signs(seen))
             for score in SCORES:
-                value = study_score(seen, engine.healthy_signs, score)
+                value = study_score(seen, away, score)
                 found.setdefault(name, {}).setdefault(score, []).append(value)
             done += 1
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from torch import Tensor
 from engines.blocks.place_scores import top_mean
 from engines.itermask3d.found import Found
 from engines.itermask3d.healthy_difference import HealthyDifference, smoothed
-from engines.itermask3d.healthy_signs import HealthySigns
+from engines.itermask3d.healthy_signs import together
 from engines.itermask3d.preparation import Grid, Maps
 from engines.itermask3d.settings import Score, Settings
 from engines.itermask3d.shrinking import Shrunk
-from engines.itermask3d.signs import signs
 
 FEWEST_VOXELS = 10  # of the brain in a slice, for the slice to get a score
 
@@ -55,9 +54,9 @@ def slice_scores(heat: Maps, region: NDArray[np.bool_], axis: int, share: float)
     return np.array(scores, np.float32)
 
 
-def study_score(found: Found, healthy: HealthySigns, kind: Score) -> float:
+def study_score(found: Found, distances: Mapping[str, float], kind: Score) -> float:
     """The share of the brain in the final mask, the mean error inside the brain, or how unusual its signs are."""
     if kind == "unusual":
-        return healthy.distance(signs(found))
+        return together(distances)
     filled = found.shrunk.masks[-1] if kind == "mask" else found.shrunk.error
     return float(filled.sum()) / float(found.grid.brain.sum())

@@ -133,3 +133,11 @@ def test_overlap_means_over_subjects_with_a_lesion_and_labels_the_oracle() -> No
     assert "oracle" in oracle.name
     assert "chosen with the truth" in oracle.note
     assert [figure.name for figure in metrics.overlap(pairs, None)] == ["Dice (oracle)"]
+
+
+def test_four_million_voxels_are_ranked() -> None:
+    pairs = subjects(count=4, items=1_000_000)  # a quadratic way would not come to an end
+    found = {figure.name: figure.value for figure in metrics.ranking(pairs)}
+    truth, scores = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    assert found["AUROC"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert len(metrics.overlap(pairs, 1.0)) == 2

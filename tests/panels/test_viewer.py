@@ -214,6 +214,9 @@ def test_closing_while_working_leaves_no_process(qtbot, make_viewer, open_head):
     qtbot.waitUntil(lambda: job.state is JobState.RUNNING and job.total > 0, timeout=60_000)
     pids = viewer.engines.pid, viewer.reading.pid
     viewer.window.close()
+    # Its last word, had it been waited for, would be heard now.
+    qtbot.wait(50)
+    assert job.state is not JobState.FINISHED
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
